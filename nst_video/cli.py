@@ -1,0 +1,194 @@
+"""The command line: arguments → frozen settings → `session`; errors → one line and an exit code.
+
+Exit codes: 0 done; 1 failed while working; 2 wrong usage or unusable input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, NoReturn
+
+from nst_video import __version__
+from nst_video.errors import NstVideoError, UsageError
+from nst_video.settings import ImageConfig, StyleSettings, VideoConfig, option_name
+
+POSITIONAL = ("content", "clip")
+SHORT = {"output": "-o"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line instead of reciting the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and answer the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        options = _parser().parse_args(arguments)
+        return int(options.run(options))
+    except NstVideoError as error:
+        if debug:
+            raise
+        print(f"nst-video: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("nst-video: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        print(f"nst-video: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="nst-video",
+        description="Pictures and films become paintings, by true Gatys optimisation.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"nst-video {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = commands.add_parser(
+            name, help=summary, description=summary, allow_abbrev=False, formatter_class=_Help
+        )
+        sub.set_defaults(run=run)
+        sub.add_argument("--debug", action="store_true", help="show where an error comes from")
+        return sub
+
+    image = command("image", _image, "Paint a still picture.")
+    _add_options(image, ImageConfig, "image")
+    _add_options(image, StyleSettings, "image", group="the painting")
+    video = command("video", _video, "Paint a film, with its sound.")
+    _add_options(video, VideoConfig, "video")
+    _add_options(video, StyleSettings, "video", group="the painting")
+    demo = command("demo", _demo, "Paint the sample clip, to see that everything works.")
+    demo.add_argument("-o", "--output", type=Path, default=Path("demo.mp4"), metavar="FILE", help="(default: demo.mp4)")
+    demo.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    command("networks", _networks, "List the networks and where their weights are.")
+    return parser
+
+
+class _Help(argparse.HelpFormatter):
+    """Option names in front, help texts behind column 30."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+def _add_options(parser: argparse.ArgumentParser, settings: type, command: str, group: str | None = None) -> None:
+    """An option for each field of a settings class that `command` offers."""
+    target = parser.add_argument_group(group) if group else parser
+    hints = typing.get_type_hints(settings)
+    for field in dataclasses.fields(settings):
+        if command in field.metadata["commands"]:
+            _add_option(target, field, hints[field.name])
+
+
+def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any) -> None:
+    required = field.default is dataclasses.MISSING
+    default = None if required else field.default
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    obvious = shown in (None, "") or isinstance(shown, bool)
+    help_text = field.metadata["help"] + ("" if obvious else f" (default: {shown})")
+    if field.name in POSITIONAL:
+        target.add_argument(field.name, type=Path, metavar=field.name.upper(), help=help_text)
+        return
+    names = [*([SHORT[field.name]] if field.name in SHORT else []), option_name(field.name)]
+    if hint is bool:
+        action: Any = argparse.BooleanOptionalAction if default else "store_true"
+        target.add_argument(*names, action=action, default=default, help=help_text)
+        return
+    common: dict[str, Any] = {"default": default, "required": required, "help": help_text}
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        target.add_argument(*names, choices=inner, **common)
+    elif origin is tuple:
+        many = {"action": "append"} if required else {"nargs": "+"}
+        target.add_argument(*names, type=inner[0], metavar=field.metadata["metavar"], **many, **common)
+    else:
+        kind = inner[0] if origin is UnionType else hint
+        target.add_argument(*names, type=kind, metavar=field.metadata["metavar"] or kind.__name__.upper(), **common)
+
+
+def _settings(kind: Any, options: argparse.Namespace) -> Any:
+    """The settings object of this kind, from the options of its name."""
+    given = {f.name: getattr(options, f.name) for f in dataclasses.fields(kind) if hasattr(options, f.name)}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def _image(options: argparse.Namespace) -> int:
+    from nst_video import session
+    from nst_video.progress import ProgressBar
+
+    config, settings = _settings(ImageConfig, options), _settings(StyleSettings, options)
+    with ProgressBar("iteration", quiet=config.quiet) as bar:
+        summary = session.run_image(config, settings, bar)
+    if not config.quiet:
+        print(f"{summary.output}: {summary.done} iterations in {summary.seconds:.1f} s ({summary.device})")
+    return 0
+
+
+def _video(options: argparse.Namespace) -> int:
+    return _convert(_settings(VideoConfig, options), _settings(StyleSettings, options))
+
+
+def _convert(config: VideoConfig, settings: StyleSettings) -> int:
+    from nst_video import session
+    from nst_video.progress import ProgressBar
+
+    with ProgressBar("frame", quiet=config.quiet) as bar:
+        summary = session.run_video(config, settings, bar)
+    if not config.quiet:
+        print(f"{summary.output}: {summary.done} frames in {summary.seconds:.1f} s ({summary.device})")
+    if summary.interrupted:
+        print(f"nst-video: interrupted; {summary.output} holds what was finished", file=sys.stderr)
+        return 130
+    if summary.incomplete:
+        print(
+            f"nst-video: {config.clip} is damaged: only {summary.done} of {summary.expected} frames could be read",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from nst_video.resources import shipped
+
+    config = VideoConfig(
+        clip=shipped("samples", "portrait.mp4"),
+        style=(shipped("samples", "starlight.jpg"),),
+        output=options.output,
+        quiet=options.quiet,
+    )
+    return _convert(config, StyleSettings())
+
+
+def _networks(_: argparse.Namespace) -> int:
+    from nst_video.weights import NETWORKS
+
+    for info in NETWORKS.values():
+        path = info.path()
+        if path.is_file():
+            where = f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+        elif info.url is not None:
+            where = f"not here yet; fetched on first use to {path}"
+        else:
+            where = f"missing: {path}"
+        print(f"{info.name:12} {info.description}\n{'':12} {where}")
+    return 0

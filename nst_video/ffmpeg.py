@@ -1,0 +1,218 @@
+"""One ffmpeg process: started, fed or drained, waited for; its stderr and exit code turned into errors.
+
+imageio's own reader and writer never check the exit code, resample variable frame rates and rescale odd sizes, so
+only the binary it brings is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import imageio_ffmpeg
+import numpy as np
+
+from nst_video.errors import WorkError
+from nst_video.frame import Pixels
+
+FINISH_TIMEOUT_S = 600.0
+"""How long an encoder may take to finish a film after its last frame (it rewrites the file once)."""
+
+
+def executable() -> str:
+    """The path of ffmpeg: the one that imageio-ffmpeg brings, or the user's own by IMAGEIO_FFMPEG_EXE."""
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        raise WorkError("no ffmpeg found; `pip install imageio-ffmpeg` brings one") from None
+
+
+class Ffmpeg:
+    """A running ffmpeg with a pipe for raw RGB frames; `what` names the work in errors."""
+
+    def __init__(self, arguments: Sequence[str], *, what: str, reads: bool) -> None:
+        self._what = what
+        self._complaints: deque[str] = deque(maxlen=20)
+        # Ctrl-C is for us to handle: an encoder that dies of it leaves a film without an index.
+        windows = os.name == "nt"
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if windows else {"start_new_session": True}
+        self._process = subprocess.Popen(
+            [executable(), "-hide_banner", "-loglevel", "error", *arguments],
+            stdin=subprocess.DEVNULL if reads else subprocess.PIPE,
+            stdout=subprocess.PIPE if reads else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            **apart,  # type: ignore[call-overload]
+        )
+        self._listener = threading.Thread(target=self._listen, name="ffmpeg-stderr", daemon=True)
+        self._listener.start()
+
+    def frames(self, width: int, height: int) -> Iterator[Pixels]:
+        """Raw RGB frames until the end of the stream.
+
+        Raises:
+            WorkError: ffmpeg failed, or its output ended in the middle of a frame.
+        """
+        out = _pipe(self._process.stdout)
+        while True:
+            frame = np.empty((height, width, 3), np.uint8)
+            got = _read_into(out, memoryview(frame).cast("B"))
+            if got == frame.nbytes:
+                yield frame
+            else:
+                break
+        if self.finish(timeout=30) or got:
+            raise WorkError(f"{self._what}: {self.complaint()}")
+
+    def feed(self, frame: Pixels) -> None:
+        """Write one frame.
+
+        Raises:
+            WorkError: ffmpeg is gone; its own words say why.
+        """
+        try:
+            data = memoryview(np.ascontiguousarray(frame)).cast("B")
+            pipe = _pipe(self._process.stdin)
+            while data:
+                data = data[pipe.write(data) :]
+        except (BrokenPipeError, OSError):
+            self.finish(timeout=30)
+            raise WorkError(f"{self._what}: {self.complaint()}") from None
+
+    def finish(self, *, timeout: float = FINISH_TIMEOUT_S) -> int:
+        """Close the pipe, wait for ffmpeg to end and answer its exit code; after `timeout` seconds it is killed."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # it is gone already, and its exit code says so
+                self._process.stdin.close()
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._complaints.append(f"ffmpeg did not finish within {timeout:g} s")
+            return -signal.SIGTERM
+        self._listener.join(timeout=5)
+        return code
+
+    def kill(self) -> None:
+        """End it at once; harmless when it has ended."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def complaint(self) -> str:
+        """The last thing ffmpeg said on stderr."""
+        return self._complaints[-1] if self._complaints else "ffmpeg stopped without a word"
+
+    def _listen(self) -> None:
+        for line in _pipe(self._process.stderr):
+            text = line.decode(errors="replace").strip()
+            if text and "Conversion failed" not in text:
+                self._complaints.append(text)
+
+
+def decode(clip: Path, width: int, height: int, *, start: float = 0.0, duration: float | None = None) -> Ffmpeg:
+    """Decode the first video stream, upright, to RGB at width×height: each frame once, whatever its timing."""
+    window = (["-ss", f"{start:.6f}"] if start else []) + (["-t", f"{duration:.6f}"] if duration is not None else [])
+    arguments = [
+        *window, "-i", _plain(clip), "-map", "0:V:0", "-fps_mode", "passthrough",
+        "-vf", f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int,setsar=1",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1",
+    ]  # fmt: skip
+    return Ffmpeg(arguments, what=f"cannot decode {clip}", reads=True)
+
+
+def encode(
+    output: Path,
+    width: int,
+    height: int,
+    frame_rate: tuple[int, int],
+    *,
+    codec: str,
+    crf: int,
+    audio_from: Path | None = None,
+    copy_audio: bool = True,
+    start: float = 0.0,
+    duration: float | None = None,
+) -> Ffmpeg:
+    """Encode RGB frames of width×height; with the sound of `audio_from` from `start` on, for `duration` seconds.
+
+    4:2:0 has no odd sizes: an odd last column or row is dropped, nothing is rescaled. Colours are converted to and
+    tagged as bt709 limited range, which all players agree on.
+    """
+    library = {"h264": "libx264", "h265": "libx265"}[codec]
+    window = (["-ss", f"{start:.6f}"] if start else []) + (["-t", f"{duration:.6f}"] if duration is not None else [])
+    sound = ["-map", "1:a?", "-c:a", "copy" if copy_audio else "aac"]
+    filters = (
+        f"crop={width // 2 * 2}:{height // 2 * 2}:0:0,"
+        "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p,"
+        "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+    )
+    arguments = [
+        "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
+        "-r", "{}/{}".format(*frame_rate), "-i", "pipe:0",
+        *([*window, "-i", _plain(audio_from)] if audio_from else []),
+        "-map", "0:v", *(sound if audio_from else []),
+        "-vf", filters, "-c:v", library, "-crf", str(crf), "-preset", "medium",
+        *(["-x265-params", "log-level=error", "-tag:v", "hvc1"] if codec == "h265" else []),
+        *(["-movflags", "+faststart"] if output.suffix.lower() != ".mkv" else []),
+        _plain(output),
+    ]  # fmt: skip
+    return Ffmpeg(arguments, what=f"cannot write {output}", reads=False)
+
+
+def audio_fits(clip: Path, output: Path) -> bool:
+    """Whether the clip's sound can be copied into a file like `output` as it is; tried on its first moments.
+
+    Writes and removes a small file beside `output`.
+    """
+    trial = output.with_name(f"{output.stem}.sound{output.suffix}")
+    try:
+        return _run(["-t", "0.5", "-i", _plain(clip), "-map", "0:a", "-c", "copy", _plain(trial)])
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def cut(film: Path, seconds: float) -> None:
+    """Shorten a film to `seconds` in place, without encoding it again; left as it is if that fails."""
+    shorter = film.with_name(f"{film.stem}.cut{film.suffix}")
+    try:
+        if _run(["-i", _plain(film), "-t", f"{seconds:.6f}", "-map", "0", "-c", "copy", _plain(shorter)]):
+            os.replace(shorter, film)
+    finally:
+        shorter.unlink(missing_ok=True)
+
+
+def _run(arguments: Sequence[str]) -> bool:
+    """Run ffmpeg to its end without a pipe; whether it succeeded."""
+    command = [executable(), "-nostdin", "-y", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=FINISH_TIMEOUT_S, check=False).returncode == 0
+
+
+def _plain(path: Path) -> str:
+    # `file:` keeps ffmpeg from reading a protocol or an option into a name such as "a:b.mp4" or "-x.mp4".
+    return f"file:{path}"
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def _read_into(pipe: IO[bytes], buffer: memoryview) -> int:
+    got = 0
+    while got < len(buffer):
+        count = pipe.readinto(buffer[got:])  # type: ignore[attr-defined]
+        if not count:
+            break
+        got += count
+    return got

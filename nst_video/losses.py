@@ -1,0 +1,62 @@
+"""The losses, as pure functions of features and images. Nothing here knows settings, devices or networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Correlations between channels, averaged over positions: G_ij = (1/M) Σ_p F_ip F_jp.
+
+    features: (N, C, H, W), any float type; the answer is (N, C, C) in float32.
+    Gatys et al., CVPR 2016, eq. 3, sum instead; the 1/M here is the paper's 1/M² of eq. 4, moved inside
+    so that a style picture of another size than the content gives comparable matrices. Features are
+    scaled by M^-½ *before* the product, so half precision cannot overflow in it.
+    """
+    flat = features.flatten(2).float()
+    flat = flat * flat.shape[-1] ** -0.5
+    return flat @ flat.transpose(1, 2)
+
+
+def content_loss(features: Tensor, target: Tensor) -> Tensor:
+    """½ Σ (F − P)². Gatys et al., CVPR 2016, eq. 1. Both (N, C, H, W); a scalar in float32."""
+    return 0.5 * (features.float() - target.float()).square().sum()
+
+
+def style_loss(gram: Tensor, target: Tensor) -> Tensor:
+    """1/(4C²) Σ (G − A)² for one layer. Gatys et al., CVPR 2016, eq. 4, with matrices of `gram_matrix`.
+
+    Both (N, C, C); a scalar.
+    """
+    channels = gram.shape[-1]
+    return (gram - target).square().sum() / (4 * channels**2)
+
+
+def relative_difference(value: Tensor, target: Tensor) -> Tensor:
+    """Σ (V − T)² / Σ T²: 0 when equal, 1 when `value` is nothing at all; a scalar in float32.
+
+    The form of this project's default loss and of its score: applied to features it is the content term,
+    applied to Gram matrices the style term, and either means the same on every network, layer and picture.
+    """
+    target = target.float()
+    return (value.float() - target).square().sum() / target.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean of squared differences between neighbours, down plus across. image: (N, C, H, W); a scalar.
+
+    Mahendran & Vedaldi, CVPR 2015, eq. 7 with β = 2, as a mean so that the weight does not depend on the size.
+    """
+    down = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
+    across = (image[..., :, 1:] - image[..., :, :-1]).square().mean()
+    return down + across
+
+
+def temporal_loss(image: Tensor, warped: Tensor, confidence: Tensor) -> Tensor:
+    """Mean over pixels of c·(x − ω(x'))². Ruder et al., GCPR 2016, eq. 7.
+
+    image, warped: (N, 3, H, W), `warped` being the previous result moved along the flow;
+    confidence: (N, 1, H, W) in [0, 1], 0 where something was hidden before. A scalar.
+    """
+    return (confidence * (image - warped).square()).mean()

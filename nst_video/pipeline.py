@@ -1,0 +1,153 @@
+"""Every thread and queue of a conversion: stages joined by bounded channels, with one way to stop and one to fail.
+
+Nothing is dropped: a stage that is ahead waits for the next one. The last channel is iterated by the caller, in the
+main thread. The first error anywhere stops all stages and is raised there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+CAPACITY = 4  # frames between two stages: enough to ride out a slow one, little memory
+
+
+class _Aborted(Exception):
+    """A channel was aborted: its stage has nothing left to do."""
+
+
+class Channel(Generic[T]):
+    """A bounded queue that can be closed (what is in it still comes out) or aborted (both ends stop at once)."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._closed = self._aborted = False
+
+    def put(self, item: T) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._aborted or len(self._items) < self._capacity)
+            if self._aborted:
+                raise _Aborted
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        with self._changed:
+            self._aborted = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                # The short wait lets Ctrl-C through on Windows, where a lock cannot be interrupted.
+                while not self._changed.wait_for(self._ready, timeout=0.2):
+                    pass
+                if self._aborted:
+                    raise _Aborted
+                if not self._items:
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+    def _ready(self) -> bool:
+        return bool(self._items) or self._closed or self._aborted
+
+
+class Pipeline:
+    """Stages in threads of their own. Use as a context manager: leaving it ends all of them.
+
+    Example::
+
+        with Pipeline() as pipeline:
+            frames = pipeline.read(source)
+            painted = pipeline.stage("stylise", paint, frames)
+            for result in pipeline.results(painted):
+                ...
+    """
+
+    def __init__(self) -> None:
+        self._channels: list[Channel[Any]] = []
+        self._threads: list[threading.Thread] = []
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort()
+
+    def read(self, source: Iterable[T]) -> Channel[T]:
+        """Iterate `source` in a thread."""
+
+        def pull() -> Iterator[T]:
+            for item in source:
+                if self._stopping.is_set():
+                    return
+                yield item
+
+        return self._start("read", pull)
+
+    def stage(self, name: str, work: Callable[[T], U], inbox: Channel[T]) -> Channel[U]:
+        """Apply `work` to everything that comes in, in order, in a thread."""
+        return self._start(name, lambda: map(work, inbox))
+
+    def results(self, outbox: Channel[T]) -> Iterator[T]:
+        """What comes out of the last stage; at the end, the first error of any stage is raised."""
+        with contextlib.suppress(_Aborted):
+            yield from outbox
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Read no more; what has been read is still worked off."""
+        self._stopping.set()
+
+    def abort(self) -> None:
+        """End all stages as soon as they have finished the item in hand, and wait for them."""
+        for channel in self._channels:
+            channel.abort()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self, name: str, produce: Callable[[], Iterator[U]]) -> Channel[U]:
+        outbox: Channel[U] = Channel()
+
+        def run() -> None:
+            items = produce()
+            try:
+                for item in items:
+                    outbox.put(item)
+                outbox.close()
+            except _Aborted:
+                pass
+            except BaseException as error:
+                with self._lock:
+                    self._error = self._error or error
+                for channel in self._channels:
+                    channel.abort()
+            finally:
+                close = getattr(items, "close", None)  # ends a generator's own resources in its own thread
+                if close is not None:
+                    close()
+
+        self._channels.append(outbox)
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return outbox

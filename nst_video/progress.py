@@ -1,0 +1,46 @@
+"""How far a run is, on stderr: a bar at a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+from nst_video.session import Progress
+
+EVERY_S = 5.0  # between two lines where there is no terminal
+
+
+class ProgressBar:
+    """A callback for `session`, and a context manager. `unit` is "frame" or "iteration"."""
+
+    def __init__(self, unit: str, *, quiet: bool) -> None:
+        self._unit, self._quiet = unit, quiet
+        self._bar: tqdm[None] | None = None
+        self._begun = self._told = time.monotonic()
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, progress: Progress) -> None:
+        if self._quiet:
+            return
+        loss = f"loss {progress.losses['total']:.4f}"
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=progress.total, unit=f" {self._unit}s", dynamic_ncols=True)
+            self._bar.set_postfix_str(loss, refresh=False)
+            self._bar.update(progress.done - self._bar.n)
+        elif (now := time.monotonic()) - self._told > EVERY_S or progress.done == progress.total:
+            self._told = now
+            rate = progress.done / max(now - self._begun, 1e-9)
+            of, left = "", ""
+            if progress.total is not None:
+                of, left = f" of {progress.total}", f", {max(progress.total - progress.done, 0) / rate:.0f} s left"
+            print(f"{progress.done}{of} {self._unit}s, {rate:.1f} a second{left}, {loss}", file=sys.stderr, flush=True)

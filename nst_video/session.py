@@ -1,0 +1,211 @@
+"""Puts the rooms together: a still picture, a film. No maths here, and nothing is printed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import Tensor
+
+from nst_video.device import Compute
+from nst_video.errors import SinkError
+from nst_video.frame import Frame
+from nst_video.image import read_picture
+from nst_video.optimizer import Losses
+from nst_video.pipeline import Pipeline
+from nst_video.settings import ImageConfig, SessionConfig, StyleSettings, VideoConfig
+from nst_video.sinks import FILM_SUFFIXES, PICTURE_SUFFIXES, VideoWriter, check_output, write_picture
+from nst_video.sources import VideoFile
+from nst_video.stylizer import Painted, State, Stylizer
+from nst_video.weights import load_network
+
+REPORT_EVERY = 10  # iterations of a still picture: reading a loss makes a GPU wait
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `done` of `total` iterations or frames (None: not known), and the last losses."""
+
+    done: int
+    total: int | None
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run made."""
+
+    output: Path
+    done: int
+    expected: int | None
+    seconds: float
+    device: str
+    interrupted: bool = False
+
+    @property
+    def incomplete(self) -> bool:
+        """Clearly fewer frames came than the container declared (some containers only estimate)."""
+        return self.expected is not None and not self.interrupted and self.done < 0.98 * self.expected - 1
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:
+    """Paint one still picture. Raises the errors of `nst_video.errors`."""
+    check_output(config.output, PICTURE_SUFFIXES, (config.content, *config.style))
+    begun = time.perf_counter()
+    with ExitStack() as stack:
+        log = _open_log(config, stack)
+        content = read_picture(config.content)
+        stylizer, compute = _stylizer(config, settings, config.iterations)
+
+        def report(iteration: int, _: Tensor, losses: Losses) -> None:
+            if iteration % REPORT_EVERY == 0 or iteration == config.iterations:
+                on_progress(Progress(iteration, config.iterations, losses.values()))
+
+        start = _start(config, stylizer.worked(content))
+        painted, _ = stylizer.step(content, settings, None, start=start, on_iteration=report)
+        saved = time.perf_counter()
+        write_picture(config.output, painted.pixels)
+        _log(log, 0, 0.0, painted, {"write": time.perf_counter() - saved})
+    return Summary(config.output, painted.iterations, config.iterations, time.perf_counter() - begun, compute.name)
+
+
+def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:
+    """Paint a film, frame by frame, with its sound.
+
+    Ctrl-C (KeyboardInterrupt in the calling thread) ends the film after the frames that are in hand; a second one
+    gives up. Raises the errors of `nst_video.errors`, and then leaves no output.
+    """
+    check_output(config.output, FILM_SUFFIXES, (config.clip, *config.style))
+    begun = time.perf_counter()
+    with ExitStack() as stack:
+        log = _open_log(config, stack)
+        source = VideoFile(config.clip, start=config.start, end=config.end)
+        stack.callback(source.close)
+        stylizer, compute = _stylizer(
+            config,
+            settings,
+            config.iterations,
+            first_iterations=max(config.first_iterations, config.iterations),
+            use_flow=config.flow == "dis",
+        )
+        sink = VideoWriter(
+            config.output,
+            source.info.width,
+            source.info.height,
+            source.info.frame_rate,
+            codec=config.codec,
+            crf=config.crf,
+            audio_from=config.clip if config.audio else None,
+            start=config.start,
+            duration=None if config.end is None else config.end - config.start,
+        )
+        stack.callback(sink.discard)  # harmless once it is closed
+        state: State | None = None
+
+        def paint(item: tuple[Frame, float]) -> tuple[Frame, Painted, float]:
+            nonlocal state
+            frame, read_seconds = item
+            painted, state = stylizer.step(frame.pixels, settings, state)
+            return frame, painted, read_seconds
+
+        def write(item: tuple[Frame, Painted, float]) -> tuple[Frame, Painted, dict[str, float]]:
+            frame, painted, read_seconds = item
+            started = time.perf_counter()
+            sink.write(Frame(painted.pixels, frame.index, frame.pts, frame.time_base))
+            return frame, painted, {"read": read_seconds, "write": time.perf_counter() - started}
+
+        done, interrupted = 0, False
+        pipeline = stack.enter_context(Pipeline())
+        written = pipeline.stage("write", write, pipeline.stage("stylise", paint, pipeline.read(_timed(source))))
+        while True:
+            try:
+                for frame, painted, seconds in pipeline.results(written):
+                    done += 1
+                    _log(log, frame.index, frame.seconds, painted, seconds)
+                    on_progress(Progress(done, source.info.frame_count, painted.losses))
+                break
+            except KeyboardInterrupt:
+                if interrupted or not done:
+                    raise
+                interrupted = True
+                pipeline.stop()
+        sink.close(interrupted=interrupted)
+    seconds_all = time.perf_counter() - begun
+    return Summary(config.output, done, source.info.frame_count, seconds_all, compute.name, interrupted)
+
+
+def _stylizer(
+    config: SessionConfig,
+    settings: StyleSettings,
+    iterations: int,
+    *,
+    first_iterations: int | None = None,
+    use_flow: bool = True,
+) -> tuple[Stylizer, Compute]:
+    config.check_blend(settings)
+    styles = [read_picture(path) for path in config.style]
+    compute = Compute.choose(config.device, config.precision, config.threads)
+    network = load_network(config.network, weights=config.weights, pooling=config.pooling)
+    network.check_layers(settings.content_layers, "--content-layers")
+    network.check_layers(settings.style_layers, "--style-layers")
+    stylizer = Stylizer(
+        network,
+        styles,
+        compute=compute,
+        size=config.size,
+        iterations=iterations,
+        first_iterations=first_iterations,
+        use_flow=use_flow,
+    )
+    return stylizer, compute
+
+
+def _start(config: ImageConfig, content: Tensor) -> Tensor:
+    """The image that the optimiser begins with, of the shape of `content`."""
+    dice = torch.Generator().manual_seed(config.seed)
+    noise = torch.rand(content.shape, generator=dice).to(content)
+    start = noise if config.init == "noise" else content
+    return torch.lerp(start, noise, config.init_noise)
+
+
+def _timed(source: VideoFile) -> Iterator[tuple[Frame, float]]:
+    """Frames with the seconds that reading each took."""
+    frames = iter(source)
+    while True:
+        started = time.perf_counter()
+        frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame, time.perf_counter() - started
+
+
+def _open_log(config: SessionConfig, stack: ExitStack) -> TextIO | None:
+    if config.log_json is None:
+        return None
+    try:
+        return stack.enter_context(config.log_json.open("w", encoding="utf-8"))
+    except OSError as error:
+        raise SinkError(f"cannot write --log-json {config.log_json}: {error.strerror}") from None
+
+
+def _log(log: TextIO | None, index: int, pts: float, painted: Painted, seconds: dict[str, float]) -> None:
+    if log is None:
+        return
+    record: dict[str, Any] = {
+        "index": index,
+        "pts": round(pts, 6),
+        "iterations": painted.iterations,
+        "losses": {name: float(f"{value:.6g}") for name, value in painted.losses.items()},
+        "seconds": {stage: round(value, 5) for stage, value in {**painted.seconds, **seconds}.items()},
+    }
+    log.write(json.dumps(record) + "\n")
+    log.flush()

@@ -1,0 +1,174 @@
+"""Every setting with its default, bounds and help text, once. The command line reads them from here.
+
+`StyleSettings` say what the painting looks like and may change from frame to frame; `SessionConfig` and its
+kinds are fixed for a run. All are frozen and checked when made: one that exists is valid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nst_video.errors import SettingsError
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_LAYERS = ("relu4_2",)
+
+Network = Literal["lite", "vgg19", "vgg19-caffe"]
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+    metavar: str | None = None,
+    commands: tuple[str, ...] = ("image", "video"),
+) -> Any:
+    """A dataclass field that knows its help text, its bounds (both included) and the commands that offer it."""
+    metadata = {"help": help, "low": low, "high": high, "metavar": metavar, "commands": commands}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def option_name(field: str) -> str:
+    """`content_weight` → `--content-weight`."""
+    return "--" + field.replace("_", "-")
+
+
+class _Checked:
+    """Checks every field against its bounds and its Literal choices when the object is made."""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, bounds, name = getattr(self, field.name), field.metadata, option_name(field.name)
+            choices = typing.get_args(hints[field.name])
+            if typing.get_origin(hints[field.name]) is Literal and value not in choices:
+                raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, bool) or not isinstance(number, (int, float)):
+                    continue
+                low, high = bounds["low"], bounds["high"]
+                if not low <= number <= high or not math.isfinite(number):
+                    raise SettingsError(f"{name} must be {_range(low, high)}, not {number}")
+
+
+def _range(low: float, high: float) -> str:
+    if math.isinf(high):
+        return "a number" if math.isinf(low) else f"at least {low:g}"
+    return f"from {low:g} to {high:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleSettings(_Checked):
+    """What the painting looks like."""
+
+    content_weight: float = setting(0.05, low=0, help="how much the content holds (α in the papers)")
+    style_weight: float = setting(1.0, low=0, help="how much the style pulls (β in the papers)")
+    tv_weight: float = setting(0.0, low=0, help="total variation: smooths speckle away")
+    temporal_weight: float = setting(
+        1.0, low=0, commands=("video",), help="how much a frame holds on to the one before, moved along the flow"
+    )
+    loss: Literal["relative", "paper"] = setting(
+        "relative", help="each term relative to its target, or as Gatys et al. write it (choose weights to suit)"
+    )
+    content_layers: tuple[str, ...] = setting(CONTENT_LAYERS, metavar="LAYER", help="layers that hold the content")
+    style_layers: tuple[str, ...] = setting(STYLE_LAYERS, metavar="LAYER", help="layers that carry the style")
+    style_layer_weights: tuple[float, ...] = setting(
+        (), low=0, metavar="W", help="a weight for each style layer, in their order (default: equal)"
+    )
+    style_blend: tuple[float, ...] = setting(
+        (), low=0, metavar="W", help="a weight for each --style, in their order (default: equal)"
+    )
+    style_scale: float = setting(1.0, low=0.05, high=20, help="size of the style picture relative to the content's")
+    learning_rate: float = setting(0.02, low=1e-5, high=1, help="step size of the optimiser, in units of full contrast")
+    original_colors: Literal["none", "luminance", "histogram"] = setting(
+        "none", help="keep the content's colours: paint its luminance only, or recolour the style first"
+    )
+    strength: float = setting(1.0, low=0, high=1, help="between the content (0) and the painting (1)")
+    hue: float = setting(0.0, low=-180, high=180, help="turn the colours, in degrees")
+    saturation: float = setting(1.0, low=0, high=4, help="0 is grey, 1 unchanged")
+    brightness: float = setting(1.0, low=0, high=4, help="1 is unchanged")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.style_layer_weights and len(self.style_layer_weights) != len(self.style_layers):
+            raise SettingsError(
+                f"--style-layer-weights must be {len(self.style_layers)} numbers, one for each style layer, "
+                f"not {len(self.style_layer_weights)}"
+            )
+        if not self.content_layers and not self.style_layers:
+            raise SettingsError("--content-layers and --style-layers cannot both be empty")
+        for field in ("style_layer_weights", "style_blend"):
+            if (weights := getattr(self, field)) and not any(weights):
+                raise SettingsError(f"{option_name(field)} must not all be 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionConfig(_Checked):
+    """What is fixed for a run, whatever it paints."""
+
+    style: tuple[Path, ...] = setting(help="a picture to paint like; give it several times to blend", metavar="PICTURE")
+    output: Path = setting(help="where the result goes", metavar="FILE")
+    size: int = setting(512, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
+    iterations: int = setting(200, low=1, high=100_000, help="optimiser steps")
+    network: Network = setting("lite", help="the perceptual network; `networks` tells more")
+    weights: Path | None = setting(None, metavar="FILE", help="a state dict to use for --network")
+    pooling: Literal["max", "avg"] = setting("max", help="how the network halves its resolution")
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", help="where to compute")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting("auto", help="number format of the network")
+    threads: int = setting(0, low=0, high=1024, help="CPU threads to compute with; 0 leaves it to the machine")
+    seed: int = setting(0, low=0, help="for everything random")
+    log_json: Path | None = setting(None, metavar="FILE", help="write a line of JSON for each image or frame")
+    quiet: bool = setting(False, help="print nothing but errors")
+
+    def check_blend(self, settings: StyleSettings) -> None:
+        """Raise `SettingsError` if the blend's length does not fit the number of styles."""
+        given, wanted = len(settings.style_blend), len(self.style)
+        if given and given != wanted:
+            raise SettingsError(f"--style-blend must be {wanted} numbers, one for each --style, not {given}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(SessionConfig):
+    """One still picture."""
+
+    content: Path = setting(help="the picture to paint")
+    init: Literal["content", "style", "noise"] = setting("content", commands=("image",), help="where to start from")
+    init_noise: float = setting(
+        0.0, low=0, high=1, commands=("image",), metavar="RATIO", help="mix this much white noise into the start"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoConfig(SessionConfig):
+    """One clip, from file to file."""
+
+    clip: Path = setting(help="any video file that ffmpeg reads")
+    size: int = setting(320, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
+    iterations: int = setting(10, low=1, high=100_000, help="optimiser steps per frame")
+    first_iterations: int = setting(
+        150, low=1, high=100_000, commands=("video",), help="optimiser steps for the first frame"
+    )
+    flow: Literal["dis", "none"] = setting(
+        "dis", commands=("video",), help="optical flow that carries the painting from frame to frame"
+    )
+    start: float = setting(0.0, low=0, commands=("video",), metavar="SECONDS", help="where to begin in the clip")
+    end: float | None = setting(
+        None, low=0, commands=("video",), metavar="SECONDS", help="where to stop in the clip (default: its end)"
+    )
+    codec: Literal["h264", "h265"] = setting("h264", commands=("video",), help="how the film is compressed")
+    crf: int = setting(
+        18, low=1, high=51, commands=("video",), help="quality of the compression: lower is better and larger"
+    )
+    audio: bool = setting(True, commands=("video",), help="keep the clip's sound")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.end is not None and self.end <= self.start:
+            raise SettingsError(f"--end must lie behind --start ({self.start:g} s), not at {self.end:g} s")

@@ -1,0 +1,116 @@
+"""Where results go: a film or a picture. Both are written beside their name and take it only when they are whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+
+from nst_video import ffmpeg
+from nst_video.errors import SinkError, WorkError
+from nst_video.frame import Frame, Pixels
+
+FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+
+def check_output(output: Path, suffixes: tuple[str, ...], inputs: tuple[Path, ...] = ()) -> None:
+    """Find out before the work starts whether `output` can be written.
+
+    Raises:
+        SinkError: its suffix is not one of `suffixes`, it is one of `inputs`, its folder is missing or
+            cannot be written to.
+    """
+    if output.suffix.lower() not in suffixes:
+        raise SinkError(f"cannot write {output}: its name must end in {', '.join(suffixes)}")
+    if output.is_dir():
+        raise SinkError(f"cannot write {output}: it is a folder")
+    if not output.parent.is_dir():
+        raise SinkError(f"cannot write {output}: there is no folder {output.parent}")
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise SinkError(f"cannot write {output}: it is the input; choose another name")
+    try:
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+        if output.exists() and not os.access(output, os.W_OK):
+            raise PermissionError(13, "the file is write-protected")
+    except OSError as error:
+        raise SinkError(f"cannot write {output}: {error.strerror}") from None
+
+
+class VideoWriter:
+    """An H.264 or H.265 film with the sound of `audio_from`, if given, from `start` on."""
+
+    def __init__(
+        self,
+        output: Path,
+        width: int,
+        height: int,
+        frame_rate: Fraction,
+        *,
+        codec: str,
+        crf: int,
+        audio_from: Path | None = None,
+        start: float = 0.0,
+        duration: float | None = None,
+    ) -> None:
+        self._output, self._frame_rate, self._written = output, frame_rate, 0
+        self._partial = output.with_name(f"{output.stem}.partial{output.suffix}")
+        self._encoder = ffmpeg.encode(
+            self._partial,
+            width,
+            height,
+            frame_rate.as_integer_ratio(),
+            codec=codec,
+            crf=crf,
+            audio_from=audio_from,
+            copy_audio=audio_from is None or ffmpeg.audio_fits(audio_from, self._partial),
+            start=start,
+            duration=duration,
+        )
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame. Raises WorkError if the encoder has died."""
+        self._encoder.feed(frame.pixels)
+        self._written += 1
+
+    def close(self, *, interrupted: bool = False) -> None:
+        """Finish the film and give it its name; an interrupted one's sound ends with its picture.
+
+        Raises:
+            WorkError: the encoder failed; nothing is left behind.
+        """
+        if self._encoder.finish():
+            self._partial.unlink(missing_ok=True)
+            raise WorkError(f"cannot write {self._output}: {self._encoder.complaint()}")
+        if interrupted:
+            ffmpeg.cut(self._partial, float(self._written / self._frame_rate))
+        os.replace(self._partial, self._output)
+
+    def discard(self) -> None:
+        """Give up: nothing is left behind."""
+        self._encoder.kill()
+        self._partial.unlink(missing_ok=True)
+
+
+def write_picture(output: Path, pixels: Pixels) -> None:
+    """Write one picture, in the format of its suffix.
+
+    Raises:
+        WorkError: it could not be written.
+    """
+    partial = output.with_name(f"{output.stem}.partial{output.suffix}")
+    try:
+        # OpenCV's defaults are fine: JPEG and WebP at quality 95 and lossless, PNG and TIFF compressed.
+        done, data = cv2.imencode(output.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        if not done:
+            raise OSError(0, f"no picture of {pixels.shape[1]}×{pixels.shape[0]} can be stored as {output.suffix}")
+        partial.write_bytes(data.tobytes())
+        os.replace(partial, output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WorkError(f"cannot write {output}: {error.strerror}") from None

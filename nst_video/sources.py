@@ -1,0 +1,96 @@
+"""Where frames come from: a video file. (Cameras, URLs and image sequences will live here too.)"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # before cv2: its decoder writes to stderr past Python
+
+import cv2
+
+from nst_video import ffmpeg
+from nst_video.errors import SettingsError, SourceError, WorkError
+from nst_video.frame import Frame, StreamInfo
+
+
+class VideoFile:
+    """The first video stream of a file, from `start` to `end` seconds, upright and with square pixels.
+
+    Raises:
+        SourceError: there is no such file, or ffmpeg finds no video in it.
+        SettingsError: `start` lies behind the clip's end.
+    """
+
+    def __init__(self, path: Path, *, start: float = 0.0, end: float | None = None) -> None:
+        whole = probe(path)
+        self._path, self._start = path, start
+        self._duration = None if end is None else end - start
+        count = whole.frame_count
+        if count is not None:
+            length = float(count / whole.frame_rate)
+            if start >= length:
+                raise SettingsError(f"--start must lie within the clip's {length:.2f} s, not at {start:g} s")
+            if start or self._duration is not None:
+                seconds = min(length - start, length if self._duration is None else self._duration)
+                count = max(1, round(seconds * float(whole.frame_rate)))
+        self.info = StreamInfo(whole.width, whole.height, whole.frame_rate, count)
+        self._decoder: ffmpeg.Ffmpeg | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._decoder = ffmpeg.decode(
+            self._path, self.info.width, self.info.height, start=self._start, duration=self._duration
+        )
+        time_base = 1 / self.info.frame_rate
+        try:
+            index = -1
+            for index, pixels in enumerate(self._decoder.frames(self.info.width, self.info.height)):
+                yield Frame(pixels, index, index, time_base)
+            if index < 0:
+                raise WorkError(f"cannot decode {self._path}: there is not a single frame in it")
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self._decoder is not None:
+            self._decoder.kill()
+
+
+def probe(path: Path) -> StreamInfo:
+    """Shape, rate and length of a video file, as its container declares them.
+
+    Raises:
+        SourceError: there is no such file, or no video in it.
+    """
+    if not path.is_file():
+        raise SourceError(f"no video file {path}")
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        if not capture.isOpened():
+            raise SourceError(f"{path} is not a video that ffmpeg can read")
+        width, height, rate, count = (
+            capture.get(key)
+            for key in (
+                cv2.CAP_PROP_FRAME_WIDTH,
+                cv2.CAP_PROP_FRAME_HEIGHT,
+                cv2.CAP_PROP_FPS,
+                cv2.CAP_PROP_FRAME_COUNT,
+            )
+        )
+        aspect = _pixel_aspect(capture)
+    finally:
+        capture.release()
+    # 23.976 must come out as 24000/1001: rounded, the film drifts away from its sound.
+    frame_rate = Fraction(rate).limit_denominator(1001) if 0 < rate <= 1000 else Fraction(25)
+    return StreamInfo(round(width * aspect), int(height), frame_rate, int(count) if count > 0 else None)
+
+
+def _pixel_aspect(capture: cv2.VideoCapture) -> Fraction:
+    """Width of a displayed pixel by its height, the picture being upright."""
+    across, down = (int(capture.get(key)) for key in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+    if across <= 0 or down <= 0:
+        return Fraction(1)
+    turned = round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 == 90
+    return Fraction(down, across) if turned else Fraction(across, down)

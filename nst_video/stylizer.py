@@ -1,0 +1,229 @@
+"""One frame: prepare, warp, optimise, recolour. No threads, no files: `painted, state = stylizer.step(...)`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nst_video import color
+from nst_video.device import Compute
+from nst_video.flow import FlowEstimator, backward_warp, grey, motion_boundaries, occlusion_mask, steady
+from nst_video.frame import Pixels
+from nst_video.image import fit, resize, to_image, to_pixels
+from nst_video.losses import (
+    content_loss,
+    gram_matrix,
+    relative_difference,
+    style_loss,
+    temporal_loss,
+    total_variation,
+)
+from nst_video.networks import FeatureNetwork
+from nst_video.optimizer import Losses, Moments, OnIteration, optimize
+from nst_video.settings import StyleSettings
+
+SCENE_CUT = 0.6
+"""A frame of which more than this share cannot be found in the previous one starts afresh."""
+
+
+_TERMS = {"relative": (relative_difference, relative_difference), "paper": (content_loss, style_loss)}
+"""What `--loss` means: how content features, and how Gram matrices, are compared."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What one frame hands to the next: how the clip looked, how the painting looks, the optimiser's memory."""
+
+    grey: NDArray[np.uint8]
+    image: Tensor
+    moments: Moments
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A finished frame and what it took."""
+
+    pixels: Pixels
+    iterations: int
+    losses: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What the objective compares with: targets of content and style, and the warped last result."""
+
+    content: dict[str, Tensor]
+    grams: dict[str, Tensor]
+    warped: Tensor | None = None
+    confidence: Tensor | None = None
+
+
+class Stylizer:
+    """Paints frames like `styles` (pixels), worked at `size` pixels on the longer side.
+
+    A frame with no state takes `first_iterations` (default: as many as any other), the others `iterations`.
+    Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        network: FeatureNetwork,
+        styles: Sequence[Pixels],
+        *,
+        compute: Compute,
+        size: int,
+        iterations: int,
+        first_iterations: int | None = None,
+        use_flow: bool = True,
+    ) -> None:
+        self._network = compute.place(network)
+        self._compute = compute
+        self._styles = [to_image(style) for style in styles]
+        self._size = size
+        self._iterations = iterations
+        self._first_iterations = iterations if first_iterations is None else first_iterations
+        self._flow = FlowEstimator() if use_flow else None
+        self._grams: tuple[object, dict[str, Tensor]] | None = None
+
+    def step(
+        self,
+        pixels: Pixels,
+        settings: StyleSettings,
+        state: State | None,
+        *,
+        start: Tensor | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> tuple[Painted, State]:
+        """Paint one frame; `state` is the one before, None for the first. The answer has the frame's own shape.
+
+        `start` is the image to begin a first frame with, at the worked size (default: the content).
+        """
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "prepare"):
+            frame = to_image(pixels, self._compute.device)
+            content = resize(frame, fit(pixels.shape[0], pixels.shape[1], self._size))
+            now = grey(pixels, (content.shape[2], content.shape[3]))
+            if state is not None and state.grey.shape != now.shape:
+                state = None
+        warped = confidence = None
+        with _timed(seconds, "flow"):
+            if state is not None:
+                image, moments, warped, confidence = self._carry(state, now, content)
+                if confidence.mean() < 1 - SCENE_CUT:
+                    state = warped = confidence = None
+        if state is None:
+            image = content if start is None else start
+            moments = Moments.zero(image)
+        with _timed(seconds, "optimize"):
+            memory = _Memory(
+                content=self._features(content, settings.content_layers),
+                grams=self._style_grams(settings, content, renew=state is None),
+                warped=warped,
+                confidence=confidence,
+            )
+            iterations = self._first_iterations if state is None else self._iterations
+            image, moments, losses = optimize(
+                lambda x: self._objective(x, settings, memory),
+                image,
+                moments,
+                iterations=iterations,
+                learning_rate=settings.learning_rate,
+                on_iteration=on_iteration,
+            )
+            values = losses.values()
+        with _timed(seconds, "color"):
+            painted = to_pixels(self.finish(image, frame, settings))
+        return Painted(painted, iterations, values, seconds), State(now, image, moments)
+
+    def finish(self, image: Tensor, frame: Tensor, settings: StyleSettings) -> Tensor:
+        """An optimised image as the user wants to see it: at the frame's size, with its colours and strength."""
+        result = resize(image, (frame.shape[2], frame.shape[3]))
+        if settings.original_colors == "luminance":
+            result = color.luminance_transfer(result, frame)
+        result = color.adjust(
+            result, hue=settings.hue, saturation=settings.saturation, brightness=settings.brightness
+        ).clamp(0, 1)
+        return result if settings.strength == 1 else torch.lerp(frame, result, settings.strength)
+
+    def worked(self, pixels: Pixels) -> Tensor:
+        """A frame as the image that the optimiser would work on."""
+        return resize(to_image(pixels, self._compute.device), fit(pixels.shape[0], pixels.shape[1], self._size))
+
+    def _carry(self, state: State, now: NDArray[np.uint8], content: Tensor) -> tuple[Tensor, Moments, Tensor, Tensor]:
+        """The last result and its moments moved to where things are now; holes filled from the content.
+
+        Answers image, moments, the warped result itself and the confidence in it.
+        """
+        if self._flow is None:
+            everywhere = torch.ones_like(content[:, :1])
+            return state.image, state.moments, state.image, everywhere
+        flow, opposite = (f.to(content.device) for f in self._flow(state.grey, now))
+        visible = occlusion_mask(flow, opposite)
+        flow = steady(flow)
+        moving = torch.cat((state.image, state.moments.mean, state.moments.square), dim=1)
+        image, mean, square = backward_warp(moving, flow).chunk(3, dim=1)
+        moments = Moments(mean * visible, square, state.moments.age)
+        return torch.where(visible > 0, image, content), moments, image, visible * motion_boundaries(flow)
+
+    def _objective(self, image: Tensor, settings: StyleSettings, memory: _Memory) -> Losses:
+        content_term, style_term = _TERMS[settings.loss]
+        features = self._network(self._compute.lower(image), {*settings.content_layers, *settings.style_layers})
+        zero = torch.zeros((), device=image.device)
+        content = style = tv = temporal = zero
+        for layer in settings.content_layers:
+            content = content + content_term(features[layer], memory.content[layer]) / len(settings.content_layers)
+        weights = settings.style_layer_weights or (1.0,) * len(settings.style_layers)
+        for layer, weight in zip(settings.style_layers, weights, strict=True):
+            gram = gram_matrix(features[layer])
+            style = style + weight / sum(weights) * style_term(gram, memory.grams[layer])
+        if settings.tv_weight:
+            tv = total_variation(image)
+        if settings.temporal_weight and memory.warped is not None and memory.confidence is not None:
+            temporal = temporal_loss(image, memory.warped, memory.confidence)
+        total = (
+            settings.content_weight * content
+            + settings.style_weight * style
+            + settings.tv_weight * tv
+            + settings.temporal_weight * temporal
+        )
+        return Losses(total, content, style, tv, temporal)
+
+    @torch.no_grad()
+    def _features(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        return self._network(self._compute.lower(image), layers) if layers else {}
+
+    def _style_grams(self, settings: StyleSettings, content: Tensor, *, renew: bool) -> dict[str, Tensor]:
+        """Gram matrices of the styles, blended; kept until a setting that they depend on changes.
+
+        Σ_k w_k‖G − A_k‖² differs from ‖G − Σ_k w_k A_k‖² by a constant only: a blend costs no more than one style.
+        """
+        matched = settings.original_colors == "histogram"
+        key = (settings.style_layers, settings.style_scale, settings.style_blend, matched)
+        if self._grams is None or self._grams[0] != key or (matched and renew):
+            blend = settings.style_blend or (1.0,) * len(self._styles)
+            grams: dict[str, Tensor] = {}
+            for style, weight in zip(self._styles, blend, strict=True):
+                size = fit(style.shape[2], style.shape[3], max(16, round(self._size * settings.style_scale)))
+                image = resize(style.to(content.device), size)
+                if matched:
+                    image = color.match_colors(image, content).clamp(0, 1)
+                for layer, features in self._features(image, settings.style_layers).items():
+                    share = gram_matrix(features) * (weight / sum(blend))
+                    grams[layer] = grams[layer] + share if layer in grams else share
+            self._grams = (key, grams)
+        return self._grams[1]
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - begun

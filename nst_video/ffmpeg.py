@@ -29,7 +29,7 @@ FINISH_TIMEOUT_S = 600.0
 def executable() -> str:
     """The path of ffmpeg: the one that imageio-ffmpeg brings, or the user's own by IMAGEIO_FFMPEG_EXE."""
     try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError:
         raise WorkError("no ffmpeg found; `pip install imageio-ffmpeg` brings one") from None
 
@@ -40,16 +40,15 @@ class Ffmpeg:
     def __init__(self, arguments: Sequence[str], *, what: str, reads: bool) -> None:
         self._what = what
         self._complaints: deque[str] = deque(maxlen=20)
-        # Ctrl-C is for us to handle: an encoder that dies of it leaves a film without an index.
-        windows = os.name == "nt"
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if windows else {"start_new_session": True}
         self._process = subprocess.Popen(
             [executable(), "-hide_banner", "-loglevel", "error", *arguments],
             stdin=subprocess.DEVNULL if reads else subprocess.PIPE,
             stdout=subprocess.PIPE if reads else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             bufsize=0,
-            **apart,  # type: ignore[call-overload]
+            # Ctrl-C is for us to handle: an encoder that dies of it leaves a film without an index.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self._listener = threading.Thread(target=self._listen, name="ffmpeg-stderr", daemon=True)
         self._listener.start()
@@ -63,7 +62,7 @@ class Ffmpeg:
         out = _pipe(self._process.stdout)
         while True:
             frame = np.empty((height, width, 3), np.uint8)
-            got = _read_into(out, memoryview(frame).cast("B"))
+            got = _read_into(out, frame.data.cast("B"))
             if got == frame.nbytes:
                 yield frame
             else:
@@ -78,7 +77,7 @@ class Ffmpeg:
             WorkError: ffmpeg is gone; its own words say why.
         """
         try:
-            data = memoryview(np.ascontiguousarray(frame)).cast("B")
+            data = np.ascontiguousarray(frame).data.cast("B")
             pipe = _pipe(self._process.stdin)
             while data:
                 data = data[pipe.write(data) :]

@@ -16,7 +16,7 @@ def gram_matrix(features: Tensor) -> Tensor:
     """
     flat = features.flatten(2).float()
     flat = flat * flat.shape[-1] ** -0.5
-    return flat @ flat.transpose(1, 2)
+    return torch.matmul(flat, flat.transpose(1, 2))
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

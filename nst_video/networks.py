@@ -7,7 +7,7 @@ write them (`relu4_2`) to activations. Weights are frozen; gradients flow to the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,14 @@ class FeatureNetwork(nn.Module):
             self.convs[number] = nn.Conv2d(channels, width, 3, padding=1)
             channels = width
 
+    def conv(self, number: str) -> nn.Conv2d:
+        """The convolution of this number, "1_1" for example."""
+        return cast(nn.Conv2d, self.convs[number])
+
+    def tap(self, number: str) -> nn.Conv2d:
+        """The projection behind the layer of this number, which must be in `projected`."""
+        return cast(nn.Conv2d, self.taps[number])
+
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that can be tapped, shallow to deep."""
@@ -101,9 +109,9 @@ class FeatureNetwork(nn.Module):
         for number in self.numbers:
             if number.endswith("_1") and number != "1_1":
                 area /= 4
-            for group in (self.convs, self.taps):
-                if number in group:
-                    total += area * group[number].weight.numel()
+            total += area * self.conv(number).weight.numel()
+            if number in self.taps:
+                total += area * self.tap(number).weight.numel()
             if f"relu{number}" == deepest:
                 break
         return total
@@ -112,16 +120,18 @@ class FeatureNetwork(nn.Module):
     def normalize(self, pictures: Tensor) -> None:
         """Rescale the weights so that every layer's mean activation over `pictures` (N, 3, H, W) is 1.
 
-        A ReLU stack only changes its scale when a layer's weights do, so the features stay the same up to one
-        factor per layer. Gatys et al., CVPR 2016, sec. 2, scale every *filter* to 1; one factor per *layer* makes
-        layers and networks comparable just as well, keeps each layer's own metric, and needs no large collection.
+        Scaling a layer of a ReLU stack only scales its activations, so the features stay the same up to one factor
+        per layer. Departs from Gatys et al., CVPR 2016, sec. 2, who scale every *filter* to 1: one factor per
+        *layer* makes layers and networks comparable just as well, keeps each layer's own metric, and needs no
+        large collection of pictures.
         """
         assert not self.taps, "a projected network is normalised when it is made"
         features = self(pictures, self.layers)
         scale = 1.0
         for number in self.numbers:
-            conv = self.convs[number]
+            conv = self.conv(number)
             mean = features[f"relu{number}"].mean().item()
             conv.weight.mul_(scale / mean)
-            conv.bias.div_(mean)
+            if conv.bias is not None:
+                conv.bias.div_(mean)
             scale = mean

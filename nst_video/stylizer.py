@@ -57,13 +57,21 @@ class Painted:
 
 
 @dataclass(frozen=True)
-class _Memory:
-    """What the objective compares with: targets of content and style, and the warped last result."""
+class _Beginning:
+    """Where the optimiser starts on a frame, and the warped last result that it may hold on to, with confidence."""
+
+    image: Tensor
+    moments: Moments
+    warped: Tensor | None = None
+    confidence: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """What the objective compares features with."""
 
     content: dict[str, Tensor]
     grams: dict[str, Tensor]
-    warped: Tensor | None = None
-    confidence: Tensor | None = None
 
 
 class Stylizer:
@@ -111,29 +119,20 @@ class Stylizer:
             frame = to_image(pixels, self._compute.device)
             content = resize(frame, fit(pixels.shape[0], pixels.shape[1], self._size))
             now = grey(pixels, (content.shape[2], content.shape[3]))
-            if state is not None and state.grey.shape != now.shape:
-                state = None
-        warped = confidence = None
         with _timed(seconds, "flow"):
-            if state is not None:
-                image, moments, warped, confidence = self._carry(state, now, content)
-                if confidence.mean() < 1 - SCENE_CUT:
-                    state = warped = confidence = None
-        if state is None:
-            image = content if start is None else start
-            moments = Moments.zero(image)
+            carried = self._carry(state, now, content) if state is not None else None
+        afresh = carried is None
+        iterations = self._first_iterations if afresh else self._iterations
         with _timed(seconds, "optimize"):
-            memory = _Memory(
+            beginning = carried or _Beginning(content if start is None else start, Moments.zero(content))
+            targets = _Targets(
                 content=self._features(content, settings.content_layers),
-                grams=self._style_grams(settings, content, renew=state is None),
-                warped=warped,
-                confidence=confidence,
+                grams=self._style_grams(settings, content, renew=afresh),
             )
-            iterations = self._first_iterations if state is None else self._iterations
             image, moments, losses = optimize(
-                lambda x: self._objective(x, settings, memory),
-                image,
-                moments,
+                lambda x: self._objective(x, settings, targets, beginning),
+                beginning.image,
+                beginning.moments,
                 iterations=iterations,
                 learning_rate=settings.learning_rate,
                 on_iteration=on_iteration,
@@ -157,37 +156,41 @@ class Stylizer:
         """A frame as the image that the optimiser would work on."""
         return resize(to_image(pixels, self._compute.device), fit(pixels.shape[0], pixels.shape[1], self._size))
 
-    def _carry(self, state: State, now: NDArray[np.uint8], content: Tensor) -> tuple[Tensor, Moments, Tensor, Tensor]:
-        """The last result and its moments moved to where things are now; holes filled from the content.
+    def _carry(self, state: State, now: NDArray[np.uint8], content: Tensor) -> _Beginning | None:
+        """The last result and its moments moved to where things are now, holes filled from the content.
 
-        Answers image, moments, the warped result itself and the confidence in it.
+        None at a scene cut: hardly anything of the last frame is to be seen in this one.
         """
+        if state.grey.shape != now.shape:
+            return None
         if self._flow is None:
-            everywhere = torch.ones_like(content[:, :1])
-            return state.image, state.moments, state.image, everywhere
+            return _Beginning(state.image, state.moments, state.image, torch.ones_like(content[:, :1]))
         flow, opposite = (f.to(content.device) for f in self._flow(state.grey, now))
         visible = occlusion_mask(flow, opposite)
+        if visible.mean() < 1 - SCENE_CUT:
+            return None
         flow = steady(flow)
         moving = torch.cat((state.image, state.moments.mean, state.moments.square), dim=1)
         image, mean, square = backward_warp(moving, flow).chunk(3, dim=1)
         moments = Moments(mean * visible, square, state.moments.age)
-        return torch.where(visible > 0, image, content), moments, image, visible * motion_boundaries(flow)
+        start = torch.where(visible > 0, image, content)
+        return _Beginning(start, moments, image, visible * motion_boundaries(flow))
 
-    def _objective(self, image: Tensor, settings: StyleSettings, memory: _Memory) -> Losses:
+    def _objective(self, image: Tensor, settings: StyleSettings, targets: _Targets, beginning: _Beginning) -> Losses:
         content_term, style_term = _TERMS[settings.loss]
         features = self._network(self._compute.lower(image), {*settings.content_layers, *settings.style_layers})
         zero = torch.zeros((), device=image.device)
         content = style = tv = temporal = zero
         for layer in settings.content_layers:
-            content = content + content_term(features[layer], memory.content[layer]) / len(settings.content_layers)
+            content = content + content_term(features[layer], targets.content[layer]) / len(settings.content_layers)
         weights = settings.style_layer_weights or (1.0,) * len(settings.style_layers)
         for layer, weight in zip(settings.style_layers, weights, strict=True):
             gram = gram_matrix(features[layer])
-            style = style + weight / sum(weights) * style_term(gram, memory.grams[layer])
+            style = style + weight / sum(weights) * style_term(gram, targets.grams[layer])
         if settings.tv_weight:
             tv = total_variation(image)
-        if settings.temporal_weight and memory.warped is not None and memory.confidence is not None:
-            temporal = temporal_loss(image, memory.warped, memory.confidence)
+        if settings.temporal_weight and beginning.warped is not None and beginning.confidence is not None:
+            temporal = temporal_loss(image, beginning.warped, beginning.confidence)
         total = (
             settings.content_weight * content
             + settings.style_weight * style

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nst_video.errors import WeightsError
+from nst_video.image import read_picture, resize, to_image
 from nst_video.networks import (
     CAFFE_MEAN,
     IMAGENET_MEAN,
@@ -95,7 +96,14 @@ def load_network(name: str, *, weights: Path | None = None, pooling: Pooling = "
     state = read_state(weights)
     network = _lite(state, weights) if name == "lite" else vgg19(state, weights, caffe=name == "vgg19-caffe")
     network.pooling = pooling
+    if name != "lite":  # which ships normalised
+        network.normalize(_calibration())
     return network.requires_grad_(False).eval()
+
+
+def _calibration() -> Tensor:
+    """A photograph, (1, 3, 256, 256), on which mean activations are measured."""
+    return resize(to_image(read_picture(shipped("samples", "portrait.jpg"))), (256, 256))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from nst_video.device import Compute
 from nst_video.losses import gram_matrix, relative_difference
 from nst_video.networks import LITE_TAPS, LITE_WIDTHS, VGG19_WIDTHS, FeatureNetwork
 from nst_video.weights import read_state, vgg19
@@ -46,7 +48,7 @@ def load_pictures(folders: list[Path]) -> list[list[Pixels]]:
     collections = []
     for folder in folders:
         found = [cv2.imread(str(path)) for path in sorted(folder.iterdir())]
-        collections.append([cv2.cvtColor(p, cv2.COLOR_BGR2RGB) for p in found if p is not None])
+        collections.append([np.asarray(p[..., ::-1], np.uint8) for p in found if p is not None])
         if not collections[-1]:
             raise SystemExit(f"no pictures in {folder}")
     return collections
@@ -136,7 +138,7 @@ def distillation_loss(
     """Feature loss plus loss of Gram differences, over all taps; and each part's value for the log."""
     total, parts = torch.zeros((), device=next(heads.parameters()).device), {}
     for tap in TAPS:
-        head, wanted = heads[tap.removeprefix("relu")], teacher[tap]
+        head, wanted = cast(nn.Conv2d, heads[tap.removeprefix("relu")]), teacher[tap]
         feature = relative_by_picture(head(student[tap]), wanted.float())
         total = total + feature
         parts[f"{tap} features"] = feature.detach().item()
@@ -156,13 +158,13 @@ def fold(student: FeatureNetwork, heads: nn.ModuleDict, pictures: Tensor) -> Fea
     folded = FeatureNetwork(LITE_WIDTHS, projected=LITE_TAPS)
     folded.convs.load_state_dict(student.convs.state_dict())
     for number in LITE_TAPS:
-        head = heads[number].weight.flatten(1).double().cpu()
+        head = cast(nn.Conv2d, heads[number]).weight.flatten(1).double().cpu()
         energy, axes = torch.linalg.eigh(head.T @ head)
         root = axes @ torch.diag(energy.clamp_min(0).sqrt()) @ axes.T
-        folded.taps[number].weight.copy_(root.float()[..., None, None])
+        folded.tap(number).weight.copy_(root.float()[..., None, None])
     features = folded(pictures, TAPS)
     for number in LITE_TAPS:
-        folded.taps[number].weight.div_(features[f"relu{number}"].abs().mean())
+        folded.tap(number).weight.div_(features[f"relu{number}"].abs().mean())
     return folded
 
 
@@ -190,11 +192,11 @@ def main() -> None:
 
     teacher = vgg19(read_state(args.teacher), args.teacher, caffe=True).requires_grad_(False)
     teacher.normalize(calibration[:8])
-    teacher = teacher.to(device, torch.bfloat16, memory_format=torch.channels_last)
-    student = FeatureNetwork(LITE_WIDTHS).to(device, memory_format=torch.channels_last)
-    for conv in student.convs.values():
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        nn.init.zeros_(conv.bias)
+    teacher = Compute(device, torch.bfloat16, "teacher").place(teacher)
+    student = Compute(device, torch.float32, "student").place(FeatureNetwork(LITE_WIDTHS))
+    for number in student.numbers:
+        nn.init.kaiming_normal_(student.conv(number).weight, nonlinearity="relu")
+        nn.init.zeros_(cast(Tensor, student.conv(number).bias))
     student.normalize(calibration[:8].to(device))
     heads = nn.ModuleDict({n: nn.Conv2d(LITE_WIDTHS[n], VGG19_WIDTHS[n], 1, bias=False) for n in LITE_TAPS}).to(device)
     weights = [*student.parameters(), *heads.parameters()]
@@ -225,7 +227,7 @@ def main() -> None:
             wanted = teacher(batch.bfloat16(), TAPS)
         loss, parts = distillation_loss(heads, student(batch, TAPS), wanted)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()
@@ -252,7 +254,7 @@ def main() -> None:
             checkpoint.with_suffix(".partial").replace(checkpoint)
             folded = fold(student.cpu(), heads, calibration)
             student.to(device)
-            save_file({k: t.contiguous() for k, t in folded.state_dict().items()}, args.out)
+            save_file({k: t.half().contiguous() for k, t in folded.state_dict().items()}, args.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Distils `lite` from VGG-19.
 
-    python training/distill.py --teacher vgg19.safetensors --pictures photos paintings --out models/lite.safetensors
+    python -m training.distill --teacher vgg19.safetensors --pictures photos paintings --out models/lite.safetensors
 
 Each tap of the student learns, through a linear head A, to span the teacher's tap: A f ≈ F, and the *difference*
 of two pictures' Gram matrices, A (g_i − g_j) Aᵀ ≈ G_i − G_j, which is what the style loss feels. Afterwards
@@ -18,7 +18,6 @@ import argparse
 import json
 import math
 import random
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from nst_video.device import Compute
 from nst_video.losses import gram_matrix, relative_difference
 from nst_video.networks import LITE_TAPS, LITE_WIDTHS, VGG19_WIDTHS, FeatureNetwork

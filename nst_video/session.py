@@ -16,7 +16,7 @@ from torch import Tensor
 from nst_video.device import Compute
 from nst_video.errors import SinkError
 from nst_video.frame import Frame
-from nst_video.image import read_picture
+from nst_video.image import read_picture, resize
 from nst_video.optimizer import Losses
 from nst_video.pipeline import Pipeline
 from nst_video.settings import ImageConfig, SessionConfig, StyleSettings, VideoConfig
@@ -70,7 +70,7 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
             if iteration % REPORT_EVERY == 0 or iteration == config.iterations:
                 on_progress(Progress(iteration, config.iterations, losses.values()))
 
-        start = _start(config, stylizer.worked(content))
+        start = _start(config, stylizer.worked(content), stylizer.worked(read_picture(config.style[0])))
         painted, _ = stylizer.step(content, settings, None, start=start, on_iteration=report)
         saved = time.perf_counter()
         write_picture(config.output, painted.pixels)
@@ -169,12 +169,12 @@ def _stylizer(
     return stylizer, compute
 
 
-def _start(config: ImageConfig, content: Tensor) -> Tensor:
+def _start(config: ImageConfig, content: Tensor, style: Tensor) -> Tensor:
     """The image that the optimiser begins with, of the shape of `content`."""
     dice = torch.Generator().manual_seed(config.seed)
     noise = torch.rand(content.shape, generator=dice).to(content)
-    start = noise if config.init == "noise" else content
-    return torch.lerp(start, noise, config.init_noise)
+    start = {"content": content, "style": resize(style, (content.shape[2], content.shape[3])), "noise": noise}
+    return torch.lerp(start[config.init], noise, config.init_noise)
 
 
 def _timed(source: VideoFile) -> Iterator[tuple[Frame, float]]:

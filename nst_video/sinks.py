@@ -7,7 +7,7 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
+import imageio.v3 as imageio
 
 from nst_video import ffmpeg
 from nst_video.errors import SinkError, WorkError
@@ -105,11 +105,7 @@ def write_picture(output: Path, pixels: Pixels) -> None:
     """
     partial = output.with_name(f"{output.stem}.partial{output.suffix}")
     try:
-        # OpenCV's defaults are fine: JPEG and WebP at quality 95 and lossless, PNG and TIFF compressed.
-        done, data = cv2.imencode(output.suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-        if not done:
-            raise OSError(0, f"no picture of {pixels.shape[1]}×{pixels.shape[0]} can be stored as {output.suffix}")
-        partial.write_bytes(data.tobytes())
+        imageio.imwrite(partial, pixels, plugin="pillow", quality=95)  # formats without loss ignore the quality
         os.replace(partial, output)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -29,6 +29,7 @@ from nst_video.device import Compute
 from nst_video.flow import FlowEstimator, backward_warp, grey, occlusion_mask
 from nst_video.frame import Pixels
 from nst_video.image import fit, read_picture, to_image
+from nst_video.networks import FeatureNetwork
 from nst_video.settings import StyleSettings
 from nst_video.sources import VideoFile
 from nst_video.stylizer import State, Stylizer
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=int, default=100, help="iterations per frame from scratch; 0 leaves it out")
     parser.add_argument("--iterations", type=int, nargs="+", default=[1, 3, 10], help="of the warm start")
     parser.add_argument("--temporal-weight", type=float, default=StyleSettings.temporal_weight)
+    parser.add_argument("--network", choices=("lite", "vgg19-caffe"), default="lite", help="to optimise against")
     parser.add_argument("--out", type=Path, default=Path("temporal"), help="name of the .json and .png to write")
     args = parser.parse_args()
 
@@ -72,6 +74,7 @@ def main() -> None:
         for f in islice(source, args.frames or None)
     ]
     style = read_picture(args.style)
+    network = load_network(args.network, weights=None if args.network == "lite" else args.weights)
     judge, steadiness = Judge(args.weights, style, args.size), WarpingError(frames)
     settings = StyleSettings(temporal_weight=args.temporal_weight)
     ways: list[tuple[str, int, dict[str, Any]]] = [
@@ -84,7 +87,7 @@ def main() -> None:
     print(f"source's own warping error {steadiness(frames):.6f}")
     print(f"{'':30} style  content  warping   s/frame")
     for name, iterations, options in ways:
-        results, seconds = convert(frames, style, settings, args.size, iterations, **options)
+        results, seconds = convert(network, frames, style, settings, args.size, iterations, **options)
         scored = range(0, len(frames), args.score_every)
         row = {
             "way": name,
@@ -103,6 +106,7 @@ def main() -> None:
     record = {
         "clip": args.clip.name,
         "style": args.style.name,
+        "network": args.network,
         "size": [width, height],
         "frames": len(frames),
         "settings": dataclasses.asdict(settings),
@@ -117,6 +121,7 @@ def main() -> None:
 
 
 def convert(
+    network: FeatureNetwork,
     frames: list[Pixels],
     style: Pixels,
     settings: StyleSettings,
@@ -128,7 +133,7 @@ def convert(
 ) -> tuple[list[Pixels], float]:
     """All frames painted, and the seconds it took; without `carry` each starts from its own content."""
     stylizer = Stylizer(
-        load_network("lite"),
+        network,
         [style],
         compute=Compute.choose(),
         size=size,

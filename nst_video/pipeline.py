@@ -84,7 +84,7 @@ class Pipeline:
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping, self._aborting = threading.Event(), threading.Event()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -118,8 +118,14 @@ class Pipeline:
         """Read no more; what has been read is still worked off."""
         self._stopping.set()
 
+    def check(self) -> None:
+        """To be called now and then by a stage's work that takes long: leaves it when the pipeline was aborted."""
+        if self._aborting.is_set():
+            raise _Aborted
+
     def abort(self) -> None:
         """End all stages as soon as they have finished the item in hand, and wait for them."""
+        self._aborting.set()
         for channel in self._channels:
             channel.abort()
         for thread in self._threads:

@@ -31,16 +31,17 @@ class ProgressBar:
     def __call__(self, progress: Progress) -> None:
         if self._quiet:
             return
-        loss = f"loss {progress.losses['total']:.4f}"
+        loss = progress.detail or f"loss {progress.losses['total']:.4f}"
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(total=progress.total, unit=f" {self._unit}s", dynamic_ncols=True)
-            self._bar.set_postfix_str(loss, refresh=False)
+            self._bar.set_postfix_str(loss, refresh=not progress.done)
             self._bar.update(progress.done - self._bar.n)
         elif (now := time.monotonic()) - self._told > EVERY_S or progress.done == progress.total:
             self._told = now
             rate = progress.done / max(now - self._begun, 1e-9)
-            of, left = "", ""
-            if progress.total is not None:
-                of, left = f" of {progress.total}", f", {max(progress.total - progress.done, 0) / rate:.0f} s left"
+            of = "" if progress.total is None else f" of {progress.total}"
+            left = ""
+            if progress.total is not None and rate:
+                left = f", {max(progress.total - progress.done, 0) / rate:.0f} s left"
             print(f"{progress.done}{of} {self._unit}s, {rate:.1f} a second{left}, {loss}", file=sys.stderr, flush=True)

@@ -30,11 +30,12 @@ REPORT_EVERY = 10  # iterations of a still picture: reading a loss makes a GPU w
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: `done` of `total` iterations or frames (None: not known), and the last losses."""
+    """How far a run is: `done` of `total` iterations or frames (None: not known), the last losses, and a remark."""
 
     done: int
     total: int | None
     losses: dict[str, float]
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
 def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:
     """Paint a film, frame by frame, with its sound.
 
+    Until the first frame is done `on_progress` is called from a thread of its own, then from the caller's.
     Ctrl-C (KeyboardInterrupt in the calling thread) ends the film after the frames that are in hand; a second one
     gives up. Raises the errors of `nst_video.errors`, and then leaves no output.
     """
@@ -89,14 +91,16 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
     with ExitStack() as stack:
         log = _open_log(config, stack)
         source = VideoFile(config.clip, start=config.start, end=config.end)
-        stack.callback(source.close)
         stylizer, compute = _stylizer(
             config,
             settings,
             config.iterations,
-            first_iterations=max(config.first_iterations, config.iterations),
+            first_iterations=config.first_iterations,
             use_flow=config.flow == "dis",
         )
+        # Left in this order: decoder and encoder end, then the threads that may be waiting for them.
+        pipeline = stack.enter_context(Pipeline())
+        stack.callback(source.close)
         sink = VideoWriter(
             config.output,
             source.info.width,
@@ -114,7 +118,14 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         def paint(item: tuple[Frame, float]) -> tuple[Frame, Painted, float]:
             nonlocal state
             frame, read_seconds = item
-            painted, state = stylizer.step(frame.pixels, settings, state)
+
+            def report(iteration: int, _: Tensor, losses: Losses) -> None:
+                pipeline.check()
+                if frame.index == 0 and iteration % REPORT_EVERY == 0:  # the long one
+                    detail = f"first frame: {iteration} of {config.first_iterations} iterations"
+                    on_progress(Progress(0, source.info.frame_count, losses.values(), detail))
+
+            painted, state = stylizer.step(frame.pixels, settings, state, on_iteration=report)
             return frame, painted, read_seconds
 
         def write(item: tuple[Frame, Painted, float]) -> tuple[Frame, Painted, dict[str, float]]:
@@ -124,7 +135,6 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             return frame, painted, {"read": read_seconds, "write": time.perf_counter() - started}
 
         done, interrupted = 0, False
-        pipeline = stack.enter_context(Pipeline())
         written = pipeline.stage("write", write, pipeline.stage("stylise", paint, pipeline.read(_timed(source))))
         while True:
             try:

@@ -113,10 +113,11 @@ class Ffmpeg:
         return self._complaints[-1] if self._complaints else "ffmpeg stopped without a word"
 
     def _listen(self) -> None:
-        for line in _pipe(self._process.stderr):
-            text = line.decode(errors="replace").strip()
-            if text and "Conversion failed" not in text:
-                self._complaints.append(text)
+        with _pipe(self._process.stderr) as lines:
+            for line in lines:
+                text = line.decode(errors="replace").strip()
+                if text and "Conversion failed" not in text:
+                    self._complaints.append(text)
 
 
 def decode(clip: Path, width: int, height: int, *, start: float = 0.0, duration: float | None = None) -> Ffmpeg:

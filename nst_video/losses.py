@@ -6,22 +6,27 @@ import torch
 from torch import Tensor
 
 
+def _raised(tensor: Tensor) -> Tensor:
+    """Half types as float32, in which sums of squares fit; others as they are."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def gram_matrix(features: Tensor) -> Tensor:
     """Correlations between channels, averaged over positions: G_ij = (1/M) Σ_p F_ip F_jp.
 
-    features: (N, C, H, W), any float type; the answer is (N, C, C) in float32.
+    features: (N, C, H, W), any float type; the answer is (N, C, C), at least in float32.
     Gatys et al., CVPR 2016, eq. 3, sum instead; the 1/M here is the paper's 1/M² of eq. 4, moved inside
     so that a style picture of another size than the content gives comparable matrices. Features are
     scaled by M^-½ *before* the product, so half precision cannot overflow in it.
     """
-    flat = features.flatten(2).float()
+    flat = _raised(features.flatten(2))
     flat = flat * flat.shape[-1] ** -0.5
     return torch.matmul(flat, flat.transpose(1, 2))
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
-    """½ Σ (F − P)². Gatys et al., CVPR 2016, eq. 1. Both (N, C, H, W); a scalar in float32."""
-    return 0.5 * (features.float() - target.float()).square().sum()
+    """½ Σ (F − P)². Gatys et al., CVPR 2016, eq. 1. Both (N, C, H, W); a scalar, at least in float32."""
+    return 0.5 * (_raised(features) - _raised(target)).square().sum()
 
 
 def style_loss(gram: Tensor, target: Tensor) -> Tensor:
@@ -34,13 +39,13 @@ def style_loss(gram: Tensor, target: Tensor) -> Tensor:
 
 
 def relative_difference(value: Tensor, target: Tensor) -> Tensor:
-    """Σ (V − T)² / Σ T²: 0 when equal, 1 when `value` is nothing at all; a scalar in float32.
+    """Σ (V − T)² / Σ T²: 0 when equal, 1 when `value` is nothing at all; a scalar, at least in float32.
 
     The form of this project's default loss and of its score: applied to features it is the content term,
     applied to Gram matrices the style term, and either means the same on every network, layer and picture.
     """
-    target = target.float()
-    return (value.float() - target).square().sum() / target.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
+    target = _raised(target)
+    return (_raised(value) - target).square().sum() / target.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def total_variation(image: Tensor) -> Tensor:

@@ -144,15 +144,19 @@ class Pipeline:
                 pass
             except BaseException as error:
                 with self._lock:
-                    self._error = self._error or error
-                for channel in self._channels:
-                    channel.abort()
+                    if self._error is None:
+                        self._error = error
+                    for channel in self._channels:
+                        channel.abort()
             finally:
                 close = getattr(items, "close", None)  # ends a generator's own resources in its own thread
                 if close is not None:
                     close()
 
-        self._channels.append(outbox)
+        with self._lock:
+            self._channels.append(outbox)
+            if self._error is not None:  # of a stage that failed before this one was there
+                outbox.abort()
         thread = threading.Thread(target=run, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pickle
 import socket
 import urllib.error
 from collections.abc import Callable, Mapping
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -120,7 +119,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # a damaged file makes an unpickler fail in any way there is
         raise WeightsError(f"{path} is no weight file (.safetensors or .pth): {_first_line(error)}") from None
     if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
         raise WeightsError(f"{path} holds no state dict (names to tensors)")
@@ -167,15 +166,14 @@ def _fill(network: FeatureNetwork, state: Mapping[str, Tensor], origin: Path, wh
 def _download(info: NetworkInfo, target: Path) -> None:
     """Fetch a full VGG-19, keep its convolutions only (80 of 548 MB) at `target`."""
     assert info.url is not None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    whole = target.with_suffix(".download")
+    whole, partial = target.with_suffix(".download"), target.with_suffix(".partial")
     before = socket.getdefaulttimeout()
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         url = info.url()
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # download_url_to_file itself would wait forever
         torch.hub.download_url_to_file(url, str(whole), hash_prefix=info.sha256_prefix, progress=True)
         state = {k: t.contiguous() for k, t in read_state(whole).items() if k.startswith("features.")}
-        partial = target.with_suffix(".partial")
         save_file(state, partial)
         os.replace(partial, target)
     except (urllib.error.URLError, OSError, RuntimeError) as error:
@@ -185,7 +183,9 @@ def _download(info: NetworkInfo, target: Path) -> None:
         ) from None
     finally:
         socket.setdefaulttimeout(before)
-        whole.unlink(missing_ok=True)
+        for leftover in (whole, partial):
+            with contextlib.suppress(OSError):  # which the error above has told already
+                leftover.unlink()
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,80 @@
+"""Where to compute: what is chosen, what is refused, and that a lowered network stays differentiable."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nst_video.device import Compute
+from nst_video.errors import SettingsError
+from nst_video.networks import FeatureNetwork
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, mps: bool = False, bf16: bool = True) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+def test_the_cpu_computes_in_fp32_unless_told_otherwise() -> None:
+    compute = Compute.choose("cpu")
+    assert (compute.device, compute.dtype, compute.name) == (torch.device("cpu"), torch.float32, "CPU, fp32")
+    assert Compute.choose("cpu", "bf16").dtype == torch.bfloat16
+
+
+def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch)
+    assert Compute.choose().device.type == "cpu"
+    pretend(monkeypatch, mps=True)
+    assert Compute.choose().device.type == "mps"
+    assert Compute.choose().dtype == torch.float32
+    pretend(monkeypatch, cuda=True, mps=True)
+    assert Compute.choose().device.type == "cuda"
+    assert Compute.choose().dtype == torch.bfloat16
+    assert Compute.choose().name == "Some GPU, bf16"
+    pretend(monkeypatch, cuda=True, bf16=False)
+    assert Compute.choose().dtype == torch.float16
+
+
+def test_what_was_asked_for_is_taken_though_there_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, cuda=True)
+    assert Compute.choose("cpu").device.type == "cpu"
+    assert Compute.choose("cuda", "fp32").dtype == torch.float32
+    assert Compute.choose("cuda", "fp16").dtype == torch.float16
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    pretend(monkeypatch)
+    with pytest.raises(SettingsError, match=f"--device {device} is not on this machine; there is cpu"):
+        Compute.choose(device)
+
+
+def test_fp16_on_the_cpu_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--precision fp16"):
+        Compute.choose("cpu", "fp16")
+
+
+def test_threads_are_set_only_when_asked_for() -> None:
+    torch.set_num_threads(1)
+    Compute.choose("cpu", threads=0)
+    assert torch.get_num_threads() == 1
+    Compute.choose("cpu", threads=2)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_placed_network_runs_on_a_lowered_image_and_hands_gradients_back_in_float32(precision: str) -> None:
+    compute = Compute.choose("cpu", precision)
+    network = compute.place(FeatureNetwork({"1_1": 4, "2_1": 4}))
+    assert network.conv("2_1").weight.dtype == compute.dtype
+    assert network.mean.dtype == compute.dtype
+    image = torch.rand(1, 3, 16, 16).requires_grad_()
+    lowered = compute.lower(image)
+    assert lowered.dtype == compute.dtype
+    assert lowered.is_contiguous(memory_format=torch.channels_last)
+    network(lowered, ["relu2_1"])["relu2_1"].float().sum().backward()
+    assert image.grad is not None
+    assert image.grad.dtype == torch.float32
+    assert image.grad.abs().sum() > 0

@@ -1,0 +1,230 @@
+"""Flow: warping against motions known by formula, masks against scenes made by hand, estimates against ground truth."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from media import DATA, blobs, read_png
+from torch import Tensor
+
+from nst_video.flow import (
+    STILL,
+    FlowEstimator,
+    backward_warp,
+    grey,
+    motion_boundaries,
+    occlusion_mask,
+    steady,
+)
+
+
+def positions(height: int, width: int) -> tuple[Tensor, Tensor]:
+    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
+    return x, y
+
+
+def uniform(height: int, width: int, x: float, y: float) -> Tensor:
+    return torch.tensor([float(x), float(y)]).view(1, 2, 1, 1).expand(1, 2, height, width).clone()
+
+
+def waves(x: Tensor, y: Tensor) -> Tensor:
+    """A smooth picture known at every point of the plane, two channels."""
+    return torch.stack((torch.sin(x / 9 + y / 15), torch.cos(x / 12 - y / 7)))[None]
+
+
+# warping
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(2, -3), (-4, 0), (0, 5)])
+def test_whole_pixels_are_moved_exactly(dx: int, dy: int) -> None:
+    """out(p) = image(p + flow(p)), x before y."""
+    image = torch.rand(1, 3, 20, 30)
+    moved = backward_warp(image, uniform(20, 30, dx, dy))
+    wanted = torch.roll(image, (-dy, -dx), (2, 3))
+    assert torch.allclose(moved[..., 5:-5, 5:-5], wanted[..., 5:-5, 5:-5], atol=1e-5)
+
+
+def test_parts_of_pixels_are_interpolated() -> None:
+    x, y = positions(40, 50)
+    moved = backward_warp(waves(x, y), uniform(40, 50, 1.4, -2.7))
+    wanted = waves(x + 1.4, y - 2.7)
+    assert (moved - wanted)[..., 4:-4, 4:-4].abs().max() < 0.005
+    ramp = (0.02 * x + 0.01 * y)[None, None]  # which bilinear interpolation moves without any error
+    moved = backward_warp(ramp, uniform(40, 50, 0.3, 0.6))
+    assert torch.allclose(moved[..., :-1, :-1], (ramp + 0.006 + 0.006)[..., :-1, :-1], atol=1e-5)
+
+
+def test_a_rotation_is_followed() -> None:
+    x, y = positions(41, 61)
+    angle = math.radians(7)
+    across, down = x - 30, y - 20
+    there_x = 30 + math.cos(angle) * across - math.sin(angle) * down
+    there_y = 20 + math.sin(angle) * across + math.cos(angle) * down
+    moved = backward_warp(waves(x, y), torch.stack((there_x - x, there_y - y))[None])
+    inside = (there_x > 0) & (there_x < 60) & (there_y > 0) & (there_y < 40)
+    assert inside.float().mean() > 0.8
+    assert (moved - waves(there_x, there_y))[..., inside].abs().max() < 0.005
+
+
+def test_beyond_the_border_its_edge_is_repeated() -> None:
+    x, y = positions(8, 9)
+    moved = backward_warp(waves(x, y), uniform(8, 9, 100, 0))
+    assert torch.allclose(moved, waves(x, y)[..., -1:].expand(1, 2, 8, 9), atol=1e-5)
+
+
+def test_each_picture_of_a_batch_has_its_own_flow() -> None:
+    image = torch.rand(2, 3, 12, 12)
+    flow = torch.cat((uniform(12, 12, 1, 0), uniform(12, 12, 0, 2)))
+    moved = backward_warp(image, flow)
+    assert torch.allclose(moved[0, :, :, :-1], image[0, :, :, 1:], atol=1e-5)
+    assert torch.allclose(moved[1, :, :-2], image[1, :, 2:], atol=1e-5)
+
+
+def test_steady_drops_small_motions_only_and_whole() -> None:
+    flow = torch.tensor([[0.2, 0.1], [0.2, 0.2], [STILL, 0.0], [-3.0, 0.01]]).T.view(1, 2, 1, 4)
+    assert torch.equal(steady(flow)[..., :1], torch.zeros(1, 2, 1, 1))
+    assert torch.equal(steady(flow)[..., 1:], flow[..., 1:])
+
+
+def test_still_pixels_do_not_blur_over_a_hundred_frames() -> None:
+    image = torch.rand(1, 3, 96, 128)
+    shaking = 0.1 * torch.randn(1, 2, 96, 128, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    kept = blurred = image
+    for _ in range(100):
+        kept, blurred = backward_warp(kept, steady(shaking)), backward_warp(blurred, shaking)
+    assert torch.allclose(kept, image, atol=2e-3)
+    assert (blurred - image).abs().mean() > 0.05  # the fault that this guards against
+
+
+# masks
+
+
+def square_scene() -> tuple[Tensor, Tensor]:
+    """A square that moves 6 to the right over a still background: flow backward, forward."""
+    backward, forward = torch.zeros(1, 2, 50, 60), torch.zeros(1, 2, 50, 60)
+    backward[:, 0, 15:35, 26:46] = -6
+    forward[:, 0, 15:35, 20:40] = 6
+    return backward, forward
+
+
+def test_occlusion_mask_finds_what_a_moving_square_uncovers() -> None:
+    mask = occlusion_mask(*square_scene())
+    wanted = torch.ones(1, 1, 50, 60)
+    wanted[..., 15:35, 20:26] = 0
+    assert torch.equal(mask, wanted)
+
+
+def test_occlusion_mask_drops_what_left_the_image() -> None:
+    flow = uniform(20, 30, -4, 2)
+    wanted = torch.zeros(1, 1, 20, 30)
+    wanted[..., :18, 4:] = 1
+    assert torch.equal(occlusion_mask(flow, -flow), wanted)
+
+
+def test_occlusion_mask_allows_a_hundredth_of_the_motion_and_half_a_pixel() -> None:
+    """|w + ŵ|² against 0.01 (|w|² + |ŵ|²) + 0.5, just under and just over."""
+    still = torch.zeros(1, 2, 9, 9)
+    assert occlusion_mask(still, uniform(9, 9, 0.70, 0)).all()
+    assert not occlusion_mask(still, uniform(9, 9, 0.72, 0)).any()
+    flow = uniform(9, 99, 10, 0)  # 0.01 (100 + 72) + 0.5 = 1.49²
+    assert occlusion_mask(flow, uniform(9, 99, -8.55, 0))[..., :80].all()
+    assert not occlusion_mask(flow, uniform(9, 99, -8.45, 0)).any()
+
+
+def test_motion_boundaries_line_a_moving_square() -> None:
+    backward, _ = square_scene()
+    away = motion_boundaries(backward)[0, 0]
+    assert away.shape == (50, 60)
+    assert not away[15:35, 25].any()  # one column left of the square
+    assert not away[14, 26:46].any()  # one row above it
+    assert away[17:33, 28:44].all()
+    assert away[:13].all()
+
+
+def test_a_slow_zoom_has_no_motion_boundaries() -> None:
+    x, y = positions(20, 30)
+    assert motion_boundaries(torch.stack((0.02 * (x - 15), 0.02 * (y - 10)))[None]).all()
+    assert not motion_boundaries(torch.stack((0.2 * (x - 15), 0.0 * y))[None])[..., 8:20].any()
+
+
+# estimates
+
+
+def test_grey_is_the_luminance_at_the_size_asked_for() -> None:
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[..., 0] = 200  # red weighs 0.299, blue 0.114
+    found = grey(pixels, (20, 30))
+    assert found.shape == (20, 30)
+    assert found.dtype == np.uint8
+    assert abs(float(found.mean()) - 0.299 * 200) < 1
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(3.0, 0.0), (-1.5, 2.25), (0.0, 0.0)])
+def test_a_translation_is_estimated_within_a_third_of_a_pixel(dx: float, dy: float) -> None:
+    """The previous frame is the current one with everything (dx, dy) further: current(p) = previous(p + flow)."""
+    height, width, margin = 120, 160, 8
+    scene = torch.from_numpy(grey(blobs(136, 176, seed=5), (136, 176))).float()[None, None]
+    texture = scene + 20 * torch.randn(scene.shape, generator=torch.Generator().manual_seed(1))
+    texture = torch.nn.functional.avg_pool2d(texture, 3, 1, 1)
+    shifted = backward_warp(texture, uniform(136, 176, -dx, -dy))
+    cut = (slice(margin, margin + height), slice(margin, margin + width))
+    current, previous = (np.ascontiguousarray(t[0, 0][cut].round().byte().numpy()) for t in (texture, shifted))
+    backward, forward = FlowEstimator()(previous, current)
+    assert backward.shape == forward.shape == (1, 2, height, width)
+    for flow, sign in ((backward, 1), (forward, -1)):
+        error = (flow - sign * uniform(height, width, dx, dy)).norm(dim=1)[..., 10:-10, 10:-10]
+        assert error.median() < 0.3
+
+
+@pytest.mark.parametrize("shape", [(16, 32), (16, 16), (33, 17), (32, 16)])
+def test_tiny_frames_have_a_flow(shape: tuple[int, int]) -> None:
+    picture = grey(blobs(*shape), shape)
+    backward, forward = FlowEstimator()(picture, picture)
+    assert backward.shape == forward.shape == (1, 2, *shape)
+    assert backward.abs().max() < 0.1
+
+
+# ground truth: Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011
+
+MIDDLEBURY = DATA / "flow" / "middlebury"
+SCENES = ("Dimetrodon", "Grove2", "RubberWhale", "Venus")
+
+
+def read_flo(path: Path) -> tuple[Tensor, Tensor]:
+    """The flow (1, 2, H, W) of a .flo file, and where it is known (H, W)."""
+    data = path.read_bytes()
+    assert data[:4] == b"PIEH"
+    width, height = np.frombuffer(data, "<i4", 2, 4)
+    flow = torch.from_numpy(np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2).copy())
+    known = (flow.abs() < 1e9).all(2)
+    return torch.where(known[..., None], flow, 0).permute(2, 0, 1)[None], known
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_flow_and_mask_hold_against_ground_truth(scene: str) -> None:
+    """`flow10.flo` is where each pixel of frame 10 lies in frame 11, so 11 is the "previous" frame here."""
+    folder = MIDDLEBURY / scene
+    if not (folder / "flow10.flo").is_file():
+        pytest.skip(f"no Middlebury flow at {MIDDLEBURY}")
+    here, there = (read_png(folder / name) for name in ("frame10.png", "frame11.png"))
+    truth, known = read_flo(folder / "flow10.flo")
+    size = (here.shape[0], here.shape[1])
+    estimate, opposite = FlowEstimator()(grey(there, size), grey(here, size))
+
+    error = (estimate - truth).norm(dim=1)[0][known]
+    assert error.median() < 0.25
+    assert (error < 1).float().mean() > 0.9
+
+    mask = occlusion_mask(truth, opposite)[0, 0] > 0
+    assert mask[known].float().mean() > 0.9
+
+    wanted, source = (torch.from_numpy(p).permute(2, 0, 1)[None].float() / 255 for p in (here, there))
+    square = (backward_warp(source, truth) - wanted).square().mean(1)[0]
+    unwarped = (source - wanted).square().mean(1)[0]
+    inside = mask & known
+    assert square[inside].mean() < 0.1 * unwarped[inside].mean()
+    assert square[inside].mean() < square[known].mean()

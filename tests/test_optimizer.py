@@ -1,0 +1,113 @@
+"""The optimiser: Adam as it is known, its memory carried on, the image kept in range."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_video.optimizer import BETAS, EPSILON, Losses, Moments, optimize
+
+TARGET = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(1))
+
+
+def start() -> Tensor:
+    return torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(0))
+
+
+def towards(target: Tensor = TARGET) -> object:
+    def objective(image: Tensor) -> Losses:
+        weight = torch.linspace(0.1, 3, image.shape[-1])
+        total = (weight * (image - target).square()).sum() + (image**4).sum()
+        zero = torch.zeros(())
+        return Losses(total, total, zero, zero, zero)
+
+    return objective
+
+
+def run(
+    iterations: int, image: Tensor | None = None, moments: Moments | None = None, target: Tensor = TARGET
+) -> tuple[Tensor, Moments, Losses]:
+    image = start() if image is None else image
+    moments = Moments.zero(image) if moments is None else moments
+    return optimize(
+        towards(target),  # type: ignore[arg-type]
+        image,
+        moments,
+        iterations=iterations,
+        learning_rate=0.02,
+    )
+
+
+@pytest.mark.parametrize("target", [TARGET, TARGET + 1, TARGET - 1])
+def test_each_step_is_that_of_torchs_adam_followed_by_a_clamp(target: Tensor) -> None:
+    reference = start().requires_grad_()
+    adam = torch.optim.Adam([reference], lr=0.02, betas=BETAS, eps=EPSILON)
+    for iterations in range(1, 16):
+        adam.zero_grad()
+        towards(target)(reference).total.backward()  # type: ignore[operator]
+        adam.step()
+        with torch.no_grad():
+            reference.clamp_(0, 1)
+        assert torch.allclose(run(iterations, target=target)[0], reference, atol=2e-5)
+
+
+def test_n_and_m_steps_with_the_moments_carried_are_n_plus_m_steps() -> None:
+    image, moments, _ = run(4)
+    carried, carried_moments, _ = run(7, image, moments)
+    at_once, moments_at_once, _ = run(11)
+    assert moments.age == 4
+    assert carried_moments.age == moments_at_once.age == 11
+    assert torch.equal(carried, at_once)
+    assert torch.equal(carried_moments.mean, moments_at_once.mean)
+    assert torch.equal(carried_moments.square, moments_at_once.square)
+
+
+def test_forgotten_moments_give_another_picture() -> None:
+    image, _, _ = run(4)
+    assert not torch.allclose(run(7, image)[0], run(11)[0], atol=1e-4)
+
+
+def test_neither_the_image_nor_the_moments_given_are_changed() -> None:
+    image, moments, _ = run(3)
+    kept = image.clone(), moments.mean.clone(), moments.square.clone()
+    run(5, image, moments)
+    assert torch.equal(image, kept[0])
+    assert torch.equal(moments.mean, kept[1])
+    assert torch.equal(moments.square, kept[2])
+    assert not image.requires_grad
+
+
+def test_the_image_stops_at_black_and_at_white() -> None:
+    for target, wanted in ((TARGET + 50, 1.0), (TARGET - 50, 0.0)):
+        image, _, _ = run(80, target=target)
+        assert torch.equal(image, torch.full_like(image, wanted))
+
+
+def test_the_total_goes_down_and_what_is_answered_is_the_loss_before_the_last_step() -> None:
+    first, last = run(1)[2], run(60)[2]
+    assert last.total < first.total
+    assert first.total == towards()(start()).total  # type: ignore[operator]
+    assert not last.total.requires_grad
+
+
+def test_on_iteration_is_told_of_each_step_done() -> None:
+    told: list[tuple[int, Tensor, float]] = []
+    optimize(
+        towards(),  # type: ignore[arg-type]
+        start(),
+        Moments.zero(start()),
+        iterations=5,
+        learning_rate=0.02,
+        on_iteration=lambda done, image, losses: told.append((done, image.clone(), losses.total.item())),
+    )
+    assert [done for done, _, _ in told] == [1, 2, 3, 4, 5]
+    for done, image, loss in told:
+        wanted, _, losses = run(done)
+        assert torch.equal(image, wanted)
+        assert loss == losses.total.item()
+
+
+def test_losses_as_plain_numbers_keep_their_names() -> None:
+    losses = Losses(*torch.arange(5.0))
+    assert losses.values() == {"total": 0, "content": 1, "style": 2, "tv": 3, "temporal": 4}

@@ -1,0 +1,273 @@
+"""Stages in threads: order, bounds, one way to fail, one way to stop. Events instead of clocks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from nst_video.pipeline import CAPACITY, Channel, Pipeline
+
+PATIENCE_S = 20.0  # for what happens at once if the code is right
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+    assert left == []
+
+
+def identity(number: int) -> int:
+    return number
+
+
+def run(source: Iterable[int], *, stages: int = 2) -> list[int]:
+    with Pipeline() as pipeline:
+        channel = pipeline.read(source)
+        for index in range(stages):
+            channel = pipeline.stage(f"stage {index}", identity, channel)
+        return list(pipeline.results(channel))
+
+
+@pytest.mark.parametrize("count", [0, 1, CAPACITY, 10 * CAPACITY + 1])
+def test_everything_comes_out_once_and_in_order(count: int) -> None:
+    assert run(range(count)) == list(range(count))
+
+
+def test_each_stage_works_in_one_thread_of_its_name() -> None:
+    seen = set[tuple[str, str]]()
+
+    def note(stage: str) -> Callable[[int], int]:
+        def work(number: int) -> int:
+            seen.add((stage, threading.current_thread().name))
+            return number
+
+        return work
+
+    with Pipeline() as pipeline:
+        first = pipeline.stage("first", note("first"), pipeline.read(range(20)))
+        second = pipeline.stage("second", note("second"), first)
+        assert list(pipeline.results(second)) == list(range(20))
+    assert seen == {("first", "first"), ("second", "second")}
+
+
+def test_a_slow_consumer_keeps_the_reader_at_most_a_channel_ahead() -> None:
+    ahead, taken = list[int](), 0
+    full = threading.Event()
+
+    def source() -> Iterator[int]:
+        for number in range(50):
+            ahead.append(number - taken)
+            if len(ahead) == CAPACITY + 1:
+                full.set()
+            yield number
+
+    with Pipeline() as pipeline:
+        channel = pipeline.read(source())
+        assert full.wait(PATIENCE_S)  # nothing has been taken yet
+        for number in pipeline.results(channel):
+            taken = number + 1
+    # the channel's own, the one in the reader's hand, and the one that was just taken and not counted yet
+    assert max(ahead) <= CAPACITY + 1
+    assert len(ahead) == 50
+
+
+def test_the_channel_blocks_its_writer_when_full() -> None:
+    channel = Channel[int](capacity=2)
+    channel.put(0)
+    channel.put(1)
+    done = threading.Event()
+
+    def third() -> None:
+        channel.put(2)
+        done.set()
+
+    writer = threading.Thread(target=third)
+    writer.start()
+    items = iter(channel)
+    assert not done.is_set()
+    assert next(items) == 0
+    assert done.wait(PATIENCE_S)
+    writer.join(PATIENCE_S)
+    channel.close()
+    assert list(items) == [1, 2]
+
+
+def test_a_closed_channel_still_gives_what_is_in_it() -> None:
+    channel = Channel[int]()
+    channel.put(1)
+    channel.close()
+    assert list(channel) == [1]
+
+
+def failing(at: int, error: BaseException) -> Callable[[int], int]:
+    def work(number: int) -> int:
+        if number == at:
+            raise error
+        return number
+
+    return work
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt(), SystemExit(3)])
+def test_the_error_of_a_stage_is_raised_in_the_caller(error: BaseException) -> None:
+    seen = list[int]()
+
+    def fail() -> None:
+        with Pipeline() as pipeline:
+            broken = pipeline.stage("broken", failing(5, error), pipeline.read(range(10**9)))
+            seen.extend(pipeline.results(pipeline.stage("last", identity, broken)))
+
+    with pytest.raises(type(error)) as caught:
+        fail()
+    assert caught.value is error
+    assert seen == list(range(len(seen)))
+    assert len(seen) <= 5
+
+
+def test_the_error_of_a_source_is_raised_in_the_caller() -> None:
+    with pytest.raises(OSError, match="torn"):
+        run(broken_source())
+
+
+def test_a_source_that_fails_before_the_stages_are_there_stops_them_too() -> None:
+    with Pipeline() as pipeline:
+        channel = pipeline.read(broken_source())
+        pipeline._threads[0].join(PATIENCE_S)
+        late = pipeline.stage("late", identity, channel)
+        with pytest.raises(OSError, match="torn"):
+            list(pipeline.results(late))
+
+
+def broken_source() -> Iterator[int]:
+    yield 1
+    raise OSError("torn")
+
+
+def test_the_first_error_wins() -> None:
+    """The second stage fails while it is being stopped for the first one's error."""
+    entered, failed = threading.Event(), threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 0
+        assert entered.wait(PATIENCE_S)
+        failed.set()
+        raise ValueError("first")
+
+    def late(number: int) -> int:
+        entered.set()
+        assert failed.wait(PATIENCE_S)
+        pipeline._threads[0].join(PATIENCE_S)
+        raise RuntimeError("second")
+
+    with pytest.raises(ValueError, match="first"), Pipeline() as pipeline:
+        list(pipeline.results(pipeline.stage("late", late, pipeline.read(source()))))
+
+
+def test_stop_reads_no_more_and_works_off_what_was_read() -> None:
+    read = list[int]()
+
+    def source() -> Iterator[int]:
+        for number in range(10**9):
+            read.append(number)
+            yield number
+
+    seen = list[int]()
+    with Pipeline() as pipeline:
+        for number in pipeline.results(pipeline.stage("work", identity, pipeline.read(source()))):
+            seen.append(number)
+            if number == 3:
+                pipeline.stop()
+    assert seen == list(range(len(seen)))
+    assert len(seen) >= 4
+    # what was asked for when the stop came is dropped unseen; everything before it came through
+    assert len(read) - len(seen) <= 1
+
+
+def test_results_can_be_taken_up_again_after_an_interrupt() -> None:
+    seen = list[int]()
+    with Pipeline() as pipeline:
+        channel = pipeline.stage("work", identity, pipeline.read(range(10)))
+
+        def interrupted() -> None:
+            for number in pipeline.results(channel):
+                seen.append(number)
+                if number == 4:
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        seen.extend(pipeline.results(channel))
+    assert seen == list(range(10))
+
+
+def test_long_work_can_ask_whether_it_is_still_wanted() -> None:
+    """`check` leaves the work of an aborted pipeline, quietly, and does nothing before."""
+    entered, left = threading.Event(), threading.Event()
+
+    def long(number: int) -> int:
+        pipeline.check()
+        entered.set()
+        try:
+            assert pipeline._aborting.wait(PATIENCE_S)
+            pipeline.check()
+        finally:
+            left.set()
+        return number
+
+    with Pipeline() as pipeline:
+        outbox = pipeline.stage("long", long, pipeline.read(range(3)))
+        assert entered.wait(PATIENCE_S)
+    assert left.is_set()
+    assert list(pipeline.results(outbox)) == []
+
+
+def test_leaving_in_the_middle_ends_all_stages() -> None:
+    """All are blocked on full channels then."""
+    with Pipeline() as pipeline:
+        channel = pipeline.stage("two", identity, pipeline.stage("one", identity, pipeline.read(range(10**9))))
+        assert next(iter(pipeline.results(channel))) == 0
+
+
+def test_an_error_of_the_caller_ends_all_stages_and_goes_on() -> None:
+    def fail() -> None:
+        with Pipeline() as pipeline:
+            for _ in pipeline.results(pipeline.stage("one", identity, pipeline.read(range(10**9)))):
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+
+def test_aborting_waits_for_the_item_in_hand() -> None:
+    entered, leave, finished = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(number: int) -> int:
+        entered.set()
+        assert leave.wait(PATIENCE_S)
+        finished.set()
+        return number
+
+    with Pipeline() as pipeline:
+        pipeline.stage("slow", slow, pipeline.read(range(3)))
+        assert entered.wait(PATIENCE_S)
+        leave.set()
+    assert finished.is_set()
+
+
+def test_a_generators_own_resources_end_with_the_pipeline() -> None:
+    closed = threading.Event()
+
+    def source() -> Iterator[int]:
+        try:
+            yield from range(10**9)
+        finally:
+            closed.set()
+
+    with Pipeline() as pipeline:
+        next(iter(pipeline.results(pipeline.read(source()))))
+    del pipeline
+    assert closed.wait(PATIENCE_S)

@@ -1,0 +1,117 @@
+"""Settings: every default is valid, every bound holds, every message names the option."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from nst_video.errors import SettingsError
+from nst_video.settings import ImageConfig, SessionConfig, StyleSettings, VideoConfig, option_name
+
+KINDS: dict[type[Any], dict[str, Any]] = {
+    StyleSettings: {},
+    ImageConfig: {"style": (Path("s.png"),), "output": Path("o.png"), "content": Path("c.png")},
+    VideoConfig: {"style": (Path("s.png"),), "output": Path("o.mp4"), "clip": Path("c.mp4")},
+}
+
+
+def fields_of(*, bounded: bool) -> list[Any]:
+    """All (kind, field) whose values are bounded numbers, or one of some words."""
+    found = []
+    for kind in KINDS:
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            limits = math.isfinite(field.metadata["low"]) or math.isfinite(field.metadata["high"])
+            if limits if bounded else typing.get_origin(hints[field.name]) is Literal:
+                found.append(pytest.param(kind, field, id=f"{kind.__name__}.{field.name}"))
+    return found
+
+
+def make(kind: type[Any], field: Any, value: float) -> Any:
+    many = typing.get_origin(typing.get_type_hints(kind)[field.name]) is tuple
+    given = {**KINDS[kind], field.name: (value,) if many else value}
+    if field.name == "style_layer_weights":
+        given["style_layers"] = ("relu1_1",)
+    if field.name == "end":
+        given["start"] = 0.0
+    return kind(**given)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_defaults_are_valid_and_every_field_has_a_help_text(kind: type[Any]) -> None:
+    kind(**KINDS[kind])
+    assert all(field.metadata["help"] for field in dataclasses.fields(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_are_frozen(kind: type[Any]) -> None:
+    made = kind(**KINDS[kind])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(made, dataclasses.fields(kind)[0].name, None)
+
+
+@pytest.mark.parametrize(("kind", "field"), fields_of(bounded=True))
+def test_bounds_are_included_and_nothing_beyond_them(kind: type[Any], field: Any) -> None:
+    low, high = field.metadata["low"], field.metadata["high"]
+    option = option_name(field.name)
+    for bound, beyond in ((low, low - 0.001), (high, high + 0.001)):
+        if math.isinf(bound):
+            continue
+        zero_is_no_use = field.name in ("end", "style_blend", "style_layer_weights") and bound == 0
+        if not zero_is_no_use:
+            make(kind, field, bound)
+        with pytest.raises(SettingsError, match=f"^{option} must be "):
+            make(kind, field, beyond)
+    for useless in (math.nan, math.inf):
+        with pytest.raises(SettingsError, match=option):
+            make(kind, field, useless)
+
+
+@pytest.mark.parametrize(("kind", "field"), fields_of(bounded=False))
+def test_an_unknown_choice_is_refused_with_the_choices(kind: type[Any], field: Any) -> None:
+    choices = typing.get_args(typing.get_type_hints(kind)[field.name])
+    with pytest.raises(SettingsError, match=f"^{option_name(field.name)} must be one of {', '.join(choices)}"):
+        kind(**{**KINDS[kind], field.name: "nonsense"})
+
+
+def test_layer_weights_must_match_the_layers() -> None:
+    StyleSettings(style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1, 0))
+    with pytest.raises(SettingsError, match=r"--style-layer-weights must be 2 numbers.* not 1"):
+        StyleSettings(style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1,))
+
+
+@pytest.mark.parametrize("option", ["style_layer_weights", "style_blend"])
+def test_weights_that_are_all_zero_are_refused(option: str) -> None:
+    given: dict[str, Any] = {option: (0.0, 0.0)}
+    with pytest.raises(SettingsError, match=f"{option_name(option)} must not all be 0"):
+        StyleSettings(style_layers=("relu1_1", "relu2_1"), **given)
+
+
+def test_there_must_be_something_to_compare() -> None:
+    StyleSettings(content_layers=())
+    StyleSettings(style_layers=())
+    with pytest.raises(SettingsError, match="--content-layers and --style-layers"):
+        StyleSettings(content_layers=(), style_layers=())
+
+
+@pytest.mark.parametrize("end", [0.5, 1.0])
+def test_the_end_must_lie_behind_the_start(end: float) -> None:
+    with pytest.raises(SettingsError, match=r"--end must lie behind --start \(1 s\)"):
+        VideoConfig(**KINDS[VideoConfig], start=1.0, end=end)
+
+
+def test_a_blend_needs_a_weight_for_each_style() -> None:
+    config = SessionConfig(style=(Path("a.png"), Path("b.png")), output=Path("o.png"))
+    config.check_blend(StyleSettings())
+    config.check_blend(StyleSettings(style_blend=(0.7, 0.3)))
+    with pytest.raises(SettingsError, match=r"--style-blend must be 2 numbers.* not 3"):
+        config.check_blend(StyleSettings(style_blend=(1, 1, 1)))
+
+
+def test_option_names_are_spelt_as_on_the_command_line() -> None:
+    assert option_name("content_weight") == "--content-weight"

@@ -97,20 +97,24 @@ class Ffmpeg:
             self._complaints.append(f"ffmpeg did not finish within {timeout:g} s")
             return -signal.SIGTERM
         self._listener.join(timeout=5)
+        self._close_pipes()
         return code
 
     def kill(self) -> None:
         """End it at once; harmless when it has ended."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._close_pipes()
 
     def complaint(self) -> str:
         """The last thing ffmpeg said on stderr."""
         return self._complaints[-1] if self._complaints else "ffmpeg stopped without a word"
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def _listen(self) -> None:
         with _pipe(self._process.stderr) as lines:

@@ -32,12 +32,13 @@ def run_ffmpeg(*arguments: object, check: bool = False) -> subprocess.CompletedP
 
 
 def blobs(height: int, width: int, seed: int = 0) -> Pixels:
-    """Soft colour blobs with some grain: texture on every scale, the same for the same seed."""
+    """Soft colour blobs with a grey grain: texture on every scale, but none that subsampled chroma would lose."""
     dice = np.random.default_rng(seed)
     picture = np.zeros((height, width, 3))
-    for cells, strength in ((3, 90.0), (7, 60.0), (17, 30.0)):
-        coarse = dice.uniform(-1, 1, (cells, cells, 3))
-        picture += strength * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    for cells, strength, channels in ((3, 90.0, 3), (5, 50.0, 3), (17, 50.0, 1)):
+        coarse = dice.uniform(-1, 1, (cells, cells, channels))
+        fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        picture += strength * fine.reshape(height, width, channels)
     return np.asarray(np.clip(picture + 128, 0, 255), dtype=np.uint8)
 
 
@@ -128,7 +129,9 @@ def look_at(path: Path) -> Film:
 def decode(path: Path) -> Pixels:
     """All frames (N, H, W, 3) of a film, as a player would show them."""
     film = look_at(path)
-    raw = ffmpeg("-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    scale = "scale=flags=bicubic+accurate_rnd+full_chroma_int"
+    raw = ffmpeg("-i", path, "-map", "0:v:0", "-vf", scale, "-fps_mode", "passthrough", "-f", "rawvideo",
+                 "-pix_fmt", "rgb24", "-")  # fmt: skip
     return np.frombuffer(raw, np.uint8).reshape(-1, film.height, film.width, 3)
 
 

@@ -1,0 +1,462 @@
+"""Pictures and films from file to file: what comes out, what is told on the way, what is left when it goes wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from media import NTSC, blobs, decode, ffmpeg, look_at, loudness, numbers, read_png, sound_md5, stepped, write_clip
+from media import write_png as save
+
+from nst_video import session, sinks
+from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
+from nst_video.frame import Pixels
+from nst_video.session import Progress, Summary, run_image, run_video
+from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
+
+UNPAINTED = StyleSettings(strength=0)
+"""What comes out then is what went in, so that frames, colours and shapes can be compared."""
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_and_no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever happens in a test, no stage goes on working and no ffmpeg stays behind."""
+    started = list[subprocess.Popen[bytes]]()
+    real = subprocess.Popen
+
+    def noted(*given: Any, **named: Any) -> subprocess.Popen[bytes]:
+        started.append(real(*given, **named))
+        return started[-1]
+
+    monkeypatch.setattr("nst_video.ffmpeg.subprocess.Popen", noted)
+    before = set(threading.enumerate())
+    yield
+    assert [process.args for process in started if process.poll() is None] == []
+    new = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in new:
+        thread.join(timeout=10)  # a listener ends with its process
+    assert [thread.name for thread in new if thread.is_alive()] == []
+
+
+@pytest.fixture
+def film(style: Path, tmp_path: Path) -> Callable[..., VideoConfig]:
+    def config(clip: Path, name: str = "out.mp4", **given: Any) -> VideoConfig:
+        quick = {"size": 32, "iterations": 1, "first_iterations": 1, "crf": 10, "device": "cpu", **given}
+        return VideoConfig(clip=clip, style=(style,), output=tmp_path / name, **quick)
+
+    return config
+
+
+@pytest.fixture
+def picture(photo: Path, style: Path, tmp_path: Path) -> ImageConfig:
+    return ImageConfig(content=photo, style=(style,), output=tmp_path / "out.png", size=64, iterations=12, device="cpu")
+
+
+def quietly(_: Progress) -> None:
+    pass
+
+
+def convert(config: VideoConfig, settings: StyleSettings = UNPAINTED) -> Summary:
+    return run_video(config, settings, quietly)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+# pictures
+
+
+def test_a_picture_is_painted_at_its_own_size(picture: ImageConfig, tmp_path: Path) -> None:
+    told = list[Progress]()
+    summary = run_image(replace(picture, size=40), StyleSettings(), told.append)
+    painted = read_png(tmp_path / "out.png")
+    assert painted.shape == (48, 64, 3)
+    assert np.abs(painted.astype(np.int32) - read_png(picture.content)).mean() > 2
+    assert summary == replace(summary, output=picture.output, done=12, expected=12, device="CPU, fp32")
+    assert not summary.incomplete
+    assert [(p.done, p.total) for p in told] == [(10, 12), (12, 12)]
+    assert names(tmp_path) == ["out.png"]
+
+
+def test_a_picture_is_the_same_for_the_same_seed(picture: ImageConfig, tmp_path: Path) -> None:
+    def painted(**changed: Any) -> Pixels:
+        run_image(replace(picture, iterations=3, **changed), StyleSettings(), quietly)
+        return read_png(tmp_path / "out.png")
+
+    noise = painted(init="noise", seed=1)
+    assert np.array_equal(painted(init="noise", seed=1), noise)
+    assert not np.array_equal(painted(init="noise", seed=2), noise)
+    assert np.array_equal(painted(seed=1), painted(seed=2))
+    assert np.array_equal(painted(init_noise=1.0, seed=1), noise)
+    half = painted(init_noise=0.5, seed=1).astype(np.float64)
+    assert np.abs(half - painted()).mean() < np.abs(noise.astype(np.float64) - painted()).mean()
+
+
+def test_several_styles_are_blended(picture: ImageConfig, photo: Path, tmp_path: Path) -> None:
+    both = replace(picture, style=(*picture.style, photo))
+    run_image(both, StyleSettings(style_blend=(1.0, 0.0)), quietly)
+    blended = read_png(tmp_path / "out.png")
+    run_image(picture, StyleSettings(), quietly)
+    assert np.array_equal(blended, read_png(tmp_path / "out.png"))
+    with pytest.raises(SettingsError, match="--style-blend"):
+        run_image(both, StyleSettings(style_blend=(1.0,)), quietly)
+
+
+def test_the_log_of_a_picture_is_one_line(picture: ImageConfig, tmp_path: Path) -> None:
+    run_image(replace(picture, log_json=tmp_path / "log.jsonl"), StyleSettings(), quietly)
+    (line,) = lines(tmp_path / "log.jsonl")
+    assert (line["index"], line["pts"], line["iterations"]) == (0, 0, 12)
+    assert line["losses"].keys() == {"total", "content", "style", "tv", "temporal"}
+    assert line["seconds"].keys() == {"prepare", "flow", "optimize", "color", "write"}
+
+
+def test_a_picture_that_cannot_be_stored_is_an_error(
+    picture: ImageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nst_video.sinks.os.replace", full)
+    with pytest.raises(WorkError, match=r"cannot write .*out\.png: No space left"):
+        run_image(replace(picture, iterations=1), StyleSettings(), quietly)
+    assert names(tmp_path) == []
+
+
+# films
+
+
+def test_a_film_has_the_frames_rate_shape_and_sound_of_its_clip(
+    film: Callable[..., VideoConfig], clip: Path, tmp_path: Path
+) -> None:
+    summary = convert(film(clip))
+    out = look_at(tmp_path / "out.mp4")
+    assert numbers(decode(tmp_path / "out.mp4")) == list(range(12))
+    assert out.rate == NTSC
+    assert out.times == look_at(clip).times
+    assert sound_md5(tmp_path / "out.mp4") == sound_md5(clip) is not None
+    assert (summary.done, summary.expected, summary.interrupted, summary.incomplete) == (12, 12, False, False)
+    assert names(tmp_path) == ["out.mp4"]
+
+
+def test_a_film_is_painted(film: Callable[..., VideoConfig], panning: Path, tmp_path: Path) -> None:
+    convert(film(panning, size=64, iterations=3, first_iterations=20), StyleSettings())
+    change = np.abs(decode(tmp_path / "out.mp4").astype(np.int32) - decode(panning)).mean((1, 2, 3))
+    assert change.min() > 3
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("odd", (46, 64)), ("rotated", (64, 48)), ("anamorphic", (48, 84)), ("panning", (48, 64))],
+)
+def test_a_film_looks_as_a_player_shows_its_clip(
+    request: pytest.FixtureRequest, film: Callable[..., VideoConfig], tmp_path: Path, name: str, shape: tuple[int, int]
+) -> None:
+    """Upright, with square pixels; 4:2:0 has no odd sizes, so an odd last row or column goes."""
+    path = request.getfixturevalue(name)
+    convert(film(path))
+    out, shown = decode(tmp_path / "out.mp4"), decode(path)
+    assert out.shape == (len(shown), *shape, 3)
+    if name != "anamorphic":
+        assert np.abs(out.astype(np.int32) - shown[:, : shape[0], : shape[1]]).mean() < 5
+
+
+@pytest.mark.parametrize("name", ["pcm", "vorbis", "clip"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_sound_is_kept_in_every_container(
+    request: pytest.FixtureRequest, film: Callable[..., VideoConfig], tmp_path: Path, name: str, suffix: str
+) -> None:
+    """Bit for bit where the container takes it, encoded anew as AAC where it does not."""
+    path = request.getfixturevalue(name)
+    convert(film(path, f"out{suffix}"))
+    output = tmp_path / f"out{suffix}"
+    assert numbers(decode(output)) == list(range(len(decode(path))))
+    if sound_md5(output) != sound_md5(path):
+        assert suffix == ".mp4"
+        assert "Audio: aac" in look_at(output).description
+    heard, original = loudness(output), loudness(path)
+    assert heard.mean() == pytest.approx(original.mean(), rel=0.1)
+    assert abs(len(heard) - len(original)) < 0.1 * 8000
+
+
+def test_a_clip_without_sound_and_a_wish_for_none(
+    film: Callable[..., VideoConfig], clip: Path, silent: Path, tmp_path: Path
+) -> None:
+    convert(film(silent, "silent.mp4"))
+    convert(film(clip, "muted.mp4", audio=False))
+    for name in ("silent.mp4", "muted.mp4"):
+        assert sound_md5(tmp_path / name) is None
+        assert "Audio" not in look_at(tmp_path / name).description
+
+
+def test_a_window_has_its_frames_and_its_sound_in_time(
+    film: Callable[..., VideoConfig], media: Path, tmp_path: Path
+) -> None:
+    """The clip is silent for a second, then beeps as it turns bright: both come half a second later than --start."""
+    path = media / "beep.mp4"
+    if not path.exists():
+        frames = np.zeros((50, 32, 32, 3), np.uint8)
+        frames[25:] = 200
+        plain = write_clip(media / "bright.mp4", frames, rate=Fraction(25), sound=None)
+        tone = "aevalsrc='if(gt(t,1),sin(2000*t),0)':d=2:s=44100"
+        ffmpeg("-i", plain, "-f", "lavfi", "-i", tone, "-c:v", "copy", "-c:a", "aac", path)
+    convert(film(path, start=0.48, end=1.52, size=32))
+    out = tmp_path / "out.mp4"
+    bright = [frame.mean() > 100 for frame in decode(out)]
+    assert len(bright) == pytest.approx(26, abs=1)
+    assert bright.index(True) == pytest.approx(13, abs=1)
+    begins = int(np.argmax(loudness(out) > 3000)) / 8000
+    assert begins == pytest.approx(bright.index(True) / 25, abs=0.06)
+    assert len(loudness(out)) / 8000 == pytest.approx(1.04, abs=0.1)
+
+
+def test_every_frame_of_variable_timing_comes_once(
+    film: Callable[..., VideoConfig], uneven: Path, tmp_path: Path
+) -> None:
+    convert(film(uneven))
+    assert numbers(decode(tmp_path / "out.mp4")) == list(range(10))
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_codecs(film: Callable[..., VideoConfig], silent: Path, tmp_path: Path, codec: str) -> None:
+    convert(film(silent, codec=codec))
+    assert {"h264": "Video: h264", "h265": "Video: hevc"}[codec] in look_at(tmp_path / "out.mp4").description
+
+
+def test_the_log_of_a_film_is_a_line_a_frame(film: Callable[..., VideoConfig], clip: Path, tmp_path: Path) -> None:
+    convert(film(clip, log_json=tmp_path / "log.jsonl", iterations=2, first_iterations=5))
+    found = lines(tmp_path / "log.jsonl")
+    assert [line["index"] for line in found] == list(range(12))
+    # every frame of this clip is brighter than the one before, and still no cut: it holds no texture at all
+    assert found[0]["iterations"] == 5
+    assert all(line["pts"] == pytest.approx(line["index"] * 1001 / 24000, abs=1e-5) for line in found)
+    assert all(line["losses"].keys() == {"total", "content", "style", "tv", "temporal"} for line in found)
+    stages = {"read", "prepare", "flow", "optimize", "color", "write"}
+    assert all(line["seconds"].keys() == stages for line in found)
+    assert all(value >= 0 for line in found for value in line["seconds"].values())
+
+
+def test_the_first_frame_gets_its_own_iterations(
+    film: Callable[..., VideoConfig], panning: Path, tmp_path: Path
+) -> None:
+    convert(film(panning, size=64, log_json=tmp_path / "log.jsonl", iterations=2, first_iterations=5))
+    assert [line["iterations"] for line in lines(tmp_path / "log.jsonl")] == [5, 2, 2, 2, 2, 2]
+
+
+def test_progress_counts_frames_and_tells_of_a_long_first_one(film: Callable[..., VideoConfig], silent: Path) -> None:
+    told = list[Progress]()
+    run_video(film(silent, first_iterations=20), UNPAINTED, told.append)
+    assert {progress.total for progress in told} == {8}
+    assert [progress.done for progress in told if progress.done] == list(range(1, 9))
+    assert all("total" in progress.losses for progress in told)
+
+
+def test_the_same_clip_gives_the_same_film(film: Callable[..., VideoConfig], panning: Path, tmp_path: Path) -> None:
+    for name in ("first.mp4", "second.mp4"):
+        convert(film(panning, name, iterations=2), StyleSettings())
+    assert np.array_equal(decode(tmp_path / "first.mp4"), decode(tmp_path / "second.mp4"))
+
+
+# what goes wrong
+
+
+def test_a_truncated_clip_is_finished_and_told(
+    film: Callable[..., VideoConfig], truncated: Path, tmp_path: Path
+) -> None:
+    summary = convert(film(truncated))
+    assert summary.incomplete
+    assert summary.expected == 24
+    assert len(look_at(tmp_path / "out.mp4").times) == summary.done < 20
+
+
+def test_a_frame_or_two_less_than_estimated_is_not_damage() -> None:
+    summary = Summary(Path("out.mp4"), 98, 100, 1.0, "CPU")
+    assert not summary.incomplete
+    assert replace(summary, done=90).incomplete
+    assert not replace(summary, done=90, interrupted=True).incomplete
+    assert not replace(summary, expected=None).incomplete
+
+
+def interrupt_at(frame: int, *, times: int = 1) -> Callable[[Progress], None]:
+    left = times
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal left
+        if progress.done >= frame and left:
+            left -= 1
+            raise KeyboardInterrupt
+
+    return on_progress
+
+
+def test_an_interrupt_keeps_what_is_finished_playable(
+    film: Callable[..., VideoConfig], media: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C once: the frames in hand are finished, picture and sound end together."""
+    path = media / "longer.mp4"
+    if not path.exists():
+        write_clip(path, np.concatenate([stepped(20, 32, 32)] * 6))
+    config = film(path, log_json=tmp_path / "log.jsonl")
+    summary = run_video(config, UNPAINTED, interrupt_at(3))
+    assert summary.interrupted
+    assert not summary.incomplete
+    found = numbers(decode(tmp_path / "out.mp4"))
+    assert 3 <= len(found) < 120
+    assert found == [index % 20 for index in range(len(found))]
+    assert len(found) - summary.done in (0, 1)
+    assert abs(len(loudness(tmp_path / "out.mp4")) / 8000 - float(len(found) / NTSC)) < 0.1
+    assert names(tmp_path) == ["log.jsonl", "out.mp4"]
+
+
+@pytest.mark.parametrize(("frame", "times"), [(1, 2), (0, 1)])
+def test_an_interrupt_before_the_first_frame_or_a_second_one_gives_up(
+    film: Callable[..., VideoConfig], clip: Path, tmp_path: Path, frame: int, times: int
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_video(film(clip, first_iterations=20), UNPAINTED, interrupt_at(frame, times=times))
+    assert names(tmp_path) == []
+
+
+def test_an_encoder_that_dies_in_the_middle_is_an_error_and_leaves_nothing(
+    film: Callable[..., VideoConfig], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = sinks.VideoWriter.write
+
+    def dying(self: sinks.VideoWriter, frame: Any) -> None:
+        if frame.index == 4:
+            self._encoder._process.kill()
+            self._encoder._process.wait()
+        write(self, frame)
+
+    monkeypatch.setattr(sinks.VideoWriter, "write", dying)
+    with pytest.raises(WorkError, match=r"cannot write .*out"):
+        convert(film(clip))
+    assert names(tmp_path) == []
+
+
+def test_an_encoder_that_does_not_know_its_options_is_an_error_and_leaves_nothing(
+    film: Callable[..., VideoConfig], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sinks.ffmpeg.Ffmpeg
+
+    def broken(arguments: list[str], **given: Any) -> Any:
+        return real([*arguments[:-1], "-c:v", "no_such_encoder", arguments[-1]], **given)
+
+    encode = sinks.ffmpeg.encode
+
+    def encode_badly(*given: Any, **named: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(sinks.ffmpeg, "Ffmpeg", broken)
+            return encode(*given, **named)
+
+    monkeypatch.setattr(sinks.ffmpeg, "encode", encode_badly)
+    with pytest.raises(WorkError, match=r"cannot write .*out"):
+        convert(film(clip))
+    assert names(tmp_path) == []
+
+
+def test_a_decoder_that_dies_in_the_middle_is_an_error_and_leaves_nothing(
+    film: Callable[..., VideoConfig], media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = media / "big.mp4"
+    if not path.exists():
+        write_clip(path, stepped(20, 240, 320), sound=None)
+    timed = session._timed
+
+    def dying(source: Any) -> Iterator[Any]:
+        for number, item in enumerate(timed(source)):
+            if number == 1:
+                source._decoder._process.kill()
+            yield item
+
+    monkeypatch.setattr(session, "_timed", dying)
+    with pytest.raises(WorkError, match="cannot decode"):
+        convert(film(path))
+    assert names(tmp_path) == []
+
+
+def test_an_error_while_painting_is_raised_and_leaves_nothing(
+    film: Callable[..., VideoConfig], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(session.Stylizer, "step", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        convert(film(clip))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["film", "picture"])
+@pytest.mark.parametrize(
+    ("changed", "error", "says"),
+    [
+        ({"output": "gone/out"}, SinkError, "there is no folder"),
+        ({"output": "input"}, SinkError, "it is the input"),
+        ({"style": "gone.png"}, SourceError, "gone.png"),
+        ({"style": "text"}, SourceError, "text.mp4 is not a picture"),
+        ({"input": "gone"}, SourceError, "gone"),
+        ({"input": "text"}, SourceError, "text.mp4"),
+        ({"weights": "gone.pth"}, WeightsError, "gone.pth"),
+        ({"log_json": "gone/log"}, SinkError, "--log-json"),
+        ({"device": "mps"}, SettingsError, "--device"),
+    ],
+)
+def test_unusable_input_is_told_and_leaves_nothing(
+    tmp_path: Path,
+    film: Callable[..., VideoConfig],
+    picture: ImageConfig,
+    text_as_video: Path,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    changed: dict[str, str],
+    error: type[NstVideoError],
+    says: str,
+) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    field = "clip" if kind == "film" else "content"
+    config: Any = film(clip) if kind == "film" else picture
+    suffix, given = config.output.suffix, dict[str, Any]()
+    for name, value in changed.items():
+        path = text_as_video if value == "text" else tmp_path / value
+        if name == "output":
+            path = getattr(config, field) if value == "input" else path.with_suffix(suffix)
+        given[field if name == "input" else name] = value if name == "device" else (path,) if name == "style" else path
+    with pytest.raises(error, match=says):
+        if kind == "film":
+            convert(replace(config, **given))
+        else:
+            run_image(replace(config, **given), StyleSettings(), quietly)
+    assert names(tmp_path) == []
+
+
+def test_a_layer_that_the_network_lacks_is_told(picture: ImageConfig, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--content-layers: this network has no relu9_9"):
+        run_image(picture, StyleSettings(content_layers=("relu9_9",)), quietly)
+    with pytest.raises(SettingsError, match="--style-layers: this network has no relu3_3"):
+        run_image(picture, StyleSettings(style_layers=("relu3_3",)), quietly)
+    assert names(tmp_path) == []
+
+
+def test_a_tiny_picture_and_a_tiny_clip_are_painted(
+    picture: ImageConfig, film: Callable[..., VideoConfig], tmp_path: Path, media: Path
+) -> None:
+    small = save(media / "small.png", blobs(5, 3))
+    run_image(replace(picture, content=small, iterations=1), StyleSettings(), quietly)
+    assert read_png(tmp_path / "out.png").shape == (5, 3, 3)
+    clip = write_clip(media / "small.mp4", stepped(2, 2, 16), sound=None)
+    convert(film(clip))
+    assert decode(tmp_path / "out.mp4").shape == (2, 2, 16, 3)

@@ -1,0 +1,398 @@
+"""Whole frames through the shipped network, at tiny sizes; and the same on a GPU where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from media import blobs, sliding
+
+from nst_video.device import Compute
+from nst_video.frame import Pixels
+from nst_video.networks import FeatureNetwork
+from nst_video.settings import StyleSettings
+from nst_video.stylizer import Painted, State, Stylizer
+from nst_video.weights import load_network
+
+CONTENT, STYLE, OTHER = blobs(48, 64, seed=1), blobs(64, 64, seed=2), blobs(50, 40, seed=3)[..., ::-1].copy()
+
+
+def make(
+    *styles: Pixels,
+    size: int = 64,
+    iterations: int = 4,
+    first_iterations: int | None = None,
+    use_flow: bool = True,
+    device: str = "cpu",
+    precision: str = "fp32",
+) -> Stylizer:
+    return Stylizer(
+        load_network("lite"),
+        styles or (STYLE,),
+        compute=Compute.choose(device, precision),
+        size=size,
+        iterations=iterations,
+        first_iterations=first_iterations,
+        use_flow=use_flow,
+    )
+
+
+def paint(
+    pixels: Pixels = CONTENT, *styles: Pixels, iterations: int = 4, size: int = 64, **settings: Any
+) -> tuple[Painted, State]:
+    return make(*styles, iterations=iterations, size=size).step(pixels, StyleSettings(**settings), None)
+
+
+def difference(a: Pixels, b: Pixels) -> float:
+    return float(np.abs(a.astype(np.int32) - b.astype(np.int32)).mean())
+
+
+# one frame
+
+
+def test_painting_lowers_the_loss_and_changes_the_picture() -> None:
+    first, _ = paint(iterations=1)
+    last, _ = paint(iterations=40)
+    assert last.losses["total"] < 0.7 * first.losses["total"]
+    assert last.losses["style"] < 0.7 * first.losses["style"]
+    assert difference(last.pixels, CONTENT) > 3
+    assert last.iterations == 40
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
+    losses = paint(content_weight=0.3, style_weight=2.0, tv_weight=0.7)[0].losses
+    wanted = 0.3 * losses["content"] + 2 * losses["style"] + 0.7 * losses["tv"]
+    assert losses["tv"] > 0
+    assert losses["total"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_starting_from_the_content_its_own_loss_is_nothing_at_first() -> None:
+    assert paint(iterations=1)[0].losses["content"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_content_as_its_own_style_is_nearly_solved_already() -> None:
+    """`style_scale` 1 means the worked size: the Gram matrices then are the same."""
+    assert paint(CONTENT, CONTENT, iterations=1)[0].losses["style"] < 1e-6
+    assert paint(CONTENT, CONTENT, iterations=1, style_scale=0.5)[0].losses["style"] > 1e-4
+
+
+@pytest.mark.parametrize("shape", [(33, 47), (47, 33), (20, 320), (320, 20), (17, 16), (1, 5), (200, 300)])
+def test_frames_of_any_shape_come_back_in_their_own(shape: tuple[int, int]) -> None:
+    stylizer, frame = make(iterations=1), blobs(*shape)
+    painted, state = stylizer.step(frame, StyleSettings(), None)
+    assert painted.pixels.shape == frame.shape
+    assert painted.pixels.dtype == np.uint8
+    again, _ = stylizer.step(frame, StyleSettings(), state)
+    assert again.pixels.shape == frame.shape
+
+
+def test_the_smallest_worked_size_works() -> None:
+    stylizer = make(size=32, iterations=1)
+    _, state = stylizer.step(blobs(20, 320), StyleSettings(), None)
+    painted, _ = stylizer.step(blobs(20, 320), StyleSettings(), state)
+    assert painted.pixels.shape == (20, 320, 3)
+
+
+def test_the_same_input_gives_the_same_picture() -> None:
+    first, second = paint()[0], paint()[0]
+    assert np.array_equal(first.pixels, second.pixels)
+    assert first.losses == second.losses
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize("loss", ["relative", "paper"])
+def test_flat_contents_and_flat_styles_give_numbers(value: int, loss: str) -> None:
+    flat = np.full((40, 64, 3), value, np.uint8)
+    for content, style in ((flat, STYLE), (CONTENT, flat), (flat, flat)):
+        stylizer = make(style)
+        settings = StyleSettings(loss=loss, original_colors="histogram")  # type: ignore[arg-type]
+        painted, state = stylizer.step(content, settings, None)
+        painted, state = stylizer.step(content, settings, state)
+        assert all(np.isfinite(number) for number in painted.losses.values())
+        assert state.image.isfinite().all()
+
+
+def test_given_a_start_the_first_frame_begins_there() -> None:
+    stylizer = make(iterations=1)
+    noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    painted, _ = stylizer.step(CONTENT, StyleSettings(), None, start=noise)
+    assert painted.losses["content"] > 0.1
+    worked = stylizer.step(CONTENT, StyleSettings(), None, start=stylizer.worked(CONTENT))[0]
+    assert np.array_equal(worked.pixels, stylizer.step(CONTENT, StyleSettings(), None)[0].pixels)
+
+
+def test_on_iteration_is_passed_on() -> None:
+    told = list[int]()
+    make().step(CONTENT, StyleSettings(), None, on_iteration=lambda done, image, losses: told.append(done))
+    assert told == [1, 2, 3, 4]
+
+
+def test_stages_are_timed() -> None:
+    assert paint()[0].seconds.keys() == {"prepare", "flow", "optimize", "color"}
+
+
+# settings
+
+
+def test_strength_0_is_the_content_and_half_is_halfway() -> None:
+    frame = blobs(37, 51)  # which is not the worked shape
+    assert np.array_equal(paint(frame, strength=0)[0].pixels, frame)
+    full, half = paint(frame, strength=1)[0].pixels, paint(frame, strength=0.5)[0].pixels
+    middle = (full.astype(np.float64) + frame) / 2
+    assert np.abs(half - middle).max() <= 1.5
+
+
+@pytest.mark.parametrize("loss", ["relative", "paper"])
+def test_either_form_of_the_loss_goes_down(loss: str) -> None:
+    weights = {"content_weight": 1e-3, "style_weight": 1.0} if loss == "paper" else {}
+    first = paint(iterations=1, loss=loss, **weights)[0].losses["total"]
+    last = paint(iterations=30, loss=loss, **weights)[0].losses["total"]
+    assert last < 0.9 * first
+
+
+def test_the_forms_of_the_loss_differ() -> None:
+    assert paint(loss="paper")[0].losses["style"] != paint()[0].losses["style"]
+
+
+def test_total_variation_smooths() -> None:
+    def roughness(pixels: Pixels) -> float:
+        return float(np.abs(np.diff(pixels.astype(np.float64), axis=1)).mean())
+
+    plain, smooth = paint(iterations=30)[0], paint(iterations=30, tv_weight=100.0)[0]
+    assert roughness(smooth.pixels) < 0.8 * roughness(plain.pixels)
+
+
+def test_only_the_layers_asked_for_count() -> None:
+    one = paint(iterations=1, style_layers=("relu1_1",))[0].losses["style"]
+    two = paint(iterations=1, style_layers=("relu3_1",))[0].losses["style"]
+    both = paint(iterations=1, style_layers=("relu1_1", "relu3_1"))[0].losses["style"]
+    assert both == pytest.approx((one + two) / 2, rel=1e-4)
+    given: dict[str, Any] = {"style_layers": ("relu1_1", "relu3_1"), "style_layer_weights": (3.0, 1.0)}
+    assert paint(iterations=1, **given)[0].losses["style"] == pytest.approx((3 * one + two) / 4, rel=1e-4)
+
+
+def test_no_content_layers_or_no_style_layers_is_a_choice() -> None:
+    assert paint(content_layers=())[0].losses["content"] == 0
+    assert paint(style_layers=())[0].losses["style"] == 0
+
+
+def test_several_content_layers_are_averaged() -> None:
+    def content(*layers: str) -> float:
+        noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+        settings = StyleSettings(content_layers=layers)
+        return make(iterations=1).step(CONTENT, settings, None, start=noise)[0].losses["content"]
+
+    mean = (content("relu4_2") + content("relu2_1")) / 2
+    assert content("relu2_1", "relu4_2") == pytest.approx(mean, rel=1e-4)
+
+
+def test_a_blend_lies_between_its_styles() -> None:
+    only_first = paint(CONTENT, STYLE, OTHER, style_blend=(1.0, 0.0))[0]
+    assert np.array_equal(only_first.pixels, paint(CONTENT, STYLE)[0].pixels)
+    only_second = paint(CONTENT, STYLE, OTHER, style_blend=(0.0, 2.0))[0]
+    assert np.array_equal(only_second.pixels, paint(CONTENT, OTHER)[0].pixels)
+    equal = paint(CONTENT, STYLE, OTHER)[0]
+    assert np.array_equal(equal.pixels, paint(CONTENT, STYLE, OTHER, style_blend=(3.0, 3.0))[0].pixels)
+    assert equal.losses["style"] not in (only_first.losses["style"], only_second.losses["style"])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"style_layers": ("relu1_1",)},
+        {"style_layers": ("relu5_1", "relu1_1")},
+        {"style_scale": 0.5},
+        {"style_blend": (0.2, 0.8)},
+        {"original_colors": "histogram"},
+        {"content_layers": ("relu2_1",)},
+    ],
+)
+def test_settings_may_change_from_frame_to_frame(changed: dict[str, Any]) -> None:
+    """Targets are rebuilt: the same stylizer then does what a fresh one does."""
+    stylizer = make(STYLE, OTHER)
+    stylizer.step(CONTENT, StyleSettings(), None)
+    after = stylizer.step(CONTENT, StyleSettings(**changed), None)[0]
+    fresh = make(STYLE, OTHER).step(CONTENT, StyleSettings(**changed), None)[0]
+    assert np.array_equal(after.pixels, fresh.pixels)
+    assert after.losses == fresh.losses
+    back = stylizer.step(CONTENT, StyleSettings(), None)[0]
+    assert np.array_equal(back.pixels, make(STYLE, OTHER).step(CONTENT, StyleSettings(), None)[0].pixels)
+
+
+def test_with_histogram_colours_a_new_scene_gets_targets_of_its_own() -> None:
+    stylizer, settings = make(), StyleSettings(original_colors="histogram")
+    stylizer.step(CONTENT, settings, None)
+    other = np.roll(CONTENT, 1, axis=2)
+    after = stylizer.step(other, settings, None)[0]
+    assert np.array_equal(after.pixels, make().step(other, settings, None)[0].pixels)
+
+
+def test_original_colours_are_those_of_the_content() -> None:
+    red = CONTENT.copy()
+    red[..., 1:] //= 4
+    kept = paint(red, iterations=30, original_colors="luminance")[0].pixels.astype(np.float64)
+    lost = paint(red, iterations=30)[0].pixels.astype(np.float64)
+
+    def chroma(pixels: Any) -> float:
+        return float((pixels[..., 0] - pixels[..., 2]).mean())
+
+    assert chroma(kept) == pytest.approx(chroma(red.astype(np.float64)), rel=0.1)
+    assert abs(chroma(lost) - chroma(red.astype(np.float64))) > 2 * abs(chroma(kept) - chroma(red.astype(np.float64)))
+
+
+def test_saturation_0_is_grey() -> None:
+    pixels = paint(saturation=0.0)[0].pixels.astype(np.int32)
+    assert np.ptp(pixels, axis=2).max() <= 1
+
+
+def test_bf16_on_the_cpu_comes_near_fp32() -> None:
+    exact = make(iterations=20).step(CONTENT, StyleSettings(), None)[0]
+    rough = make(iterations=20, precision="bf16").step(CONTENT, StyleSettings(), None)[0]
+    assert rough.losses["total"] == pytest.approx(exact.losses["total"], rel=0.25)
+    assert difference(exact.pixels, rough.pixels) < 12
+
+
+# frame to frame
+
+
+def test_a_second_identical_frame_goes_on_where_the_first_ended() -> None:
+    stylizer = make(iterations=10)
+    settings = StyleSettings(temporal_weight=0)
+    first, state = stylizer.step(CONTENT, settings, None)
+    second, after = stylizer.step(CONTENT, settings, state)
+    assert second.losses["total"] < first.losses["total"]
+    assert after.moments.age == 20
+    at_once = make(iterations=20).step(CONTENT, settings, None)[0]
+    assert difference(second.pixels, at_once.pixels) < 2
+
+
+def test_the_state_given_is_not_changed() -> None:
+    stylizer = make()
+    _, state = stylizer.step(CONTENT, StyleSettings(), None)
+    kept = state.image.clone(), state.moments.mean.clone(), state.moments.square.clone()
+    stylizer.step(CONTENT, StyleSettings(), state)
+    assert torch.equal(state.image, kept[0])
+    assert torch.equal(state.moments.mean, kept[1])
+    assert torch.equal(state.moments.square, kept[2])
+
+
+def test_the_painting_moves_along_with_the_picture() -> None:
+    """The camera pans by eight pixels: with flow the next painting begins where its motive went, without it lags."""
+    first, *_, second = sliding(5, 96, 128, seed=7)
+    losses = {}
+    for use_flow in (True, False):
+        stylizer = make(size=128, iterations=1, first_iterations=40, use_flow=use_flow)
+        settings = StyleSettings(temporal_weight=0)
+        _, state = stylizer.step(first, settings, None)
+        losses[use_flow] = stylizer.step(second, settings, state)[0].losses["content"]
+        assert losses[use_flow] > 0
+    assert losses[True] < 0.8 * losses[False]
+
+
+def test_temporal_weight_holds_on_to_the_last_painting() -> None:
+    stylizer = make(iterations=10)
+    _, state = stylizer.step(CONTENT, StyleSettings(), None)
+    loose, free = stylizer.step(CONTENT, StyleSettings(temporal_weight=0), state)
+    _, held = stylizer.step(CONTENT, StyleSettings(temporal_weight=1e4), state)
+    assert loose.losses["temporal"] == 0
+    assert (held.image - state.image).abs().mean() < 0.3 * (free.image - state.image).abs().mean()
+
+
+@pytest.mark.parametrize("use_flow", [True, False])
+def test_a_scene_cut_or_another_shape_starts_afresh(use_flow: bool) -> None:
+    stylizer = make(iterations=2, first_iterations=5, use_flow=use_flow)
+    painted, state = stylizer.step(CONTENT, StyleSettings(), None)
+    assert painted.iterations == 5
+    assert stylizer.step(CONTENT, StyleSettings(), state)[0].iterations == 2
+    turned, after = stylizer.step(CONTENT.transpose(1, 0, 2), StyleSettings(), state)
+    assert turned.iterations == 5
+    assert after.moments.age == 5
+    if use_flow:
+        dice = np.random.default_rng(0)
+        cut = dice.integers(0, 255, CONTENT.shape, dtype=np.uint8)
+        painted, after = stylizer.step(cut, StyleSettings(), state)
+        assert painted.iterations == 5
+        assert after.moments.age == 5
+        assert np.array_equal(painted.pixels, make(iterations=5).step(cut, StyleSettings(), None)[0].pixels)
+
+
+def test_holes_are_filled_from_the_content() -> None:
+    """What the pan uncovers at the edge was never painted: it begins as the content, the rest as the painting."""
+    wide = blobs(96, 160, seed=9)
+    first, second = wide[:, :128].copy(), wide[:, 24:152].copy()
+    stylizer = make(size=128, iterations=1, first_iterations=40)
+    settings = StyleSettings(learning_rate=1e-5, temporal_weight=0)  # what is seen is where it began
+    _, state = stylizer.step(first, StyleSettings(), None)
+    painted, _ = stylizer.step(second, settings, state)
+    change = np.abs(painted.pixels.astype(np.int32) - second).mean(2)
+    assert change[:, -12:].mean() < 2
+    assert change[:, :90].mean() > 3 * change[:, -12:].mean() + 1
+
+
+def test_a_still_scene_does_not_fade_over_many_frames() -> None:
+    """Known faults of other tools: a still background darkens, moments forget their age, pictures turn to NaN."""
+    stylizer = make(iterations=2, first_iterations=20)
+    painted, state = stylizer.step(CONTENT, StyleSettings(), None)
+    early = float(painted.pixels.mean())
+    for _ in range(30):
+        painted, state = stylizer.step(CONTENT, StyleSettings(), state)
+    assert abs(float(painted.pixels.mean()) - early) < 12
+    assert state.image.isfinite().all()
+    assert (state.moments.square >= 0).all()
+    assert painted.losses["total"] < 1
+
+
+def test_a_network_of_other_layers_can_be_used() -> None:
+    torch.manual_seed(0)
+    network = FeatureNetwork({"1_1": 4, "2_1": 6}).requires_grad_(False)
+    stylizer = Stylizer(network, [STYLE], compute=Compute.choose("cpu"), size=64, iterations=2)
+    settings = StyleSettings(content_layers=("relu2_1",), style_layers=("relu1_1",))
+    assert stylizer.step(CONTENT, settings, None)[0].pixels.shape == CONTENT.shape
+
+
+# CUDA
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+
+
+@needs_cuda
+def test_cuda_in_fp32_agrees_with_the_cpu() -> None:
+    states: dict[str, State | None] = {"cpu": None, "cuda": None}
+    for frame in sliding(3, 48, 64):
+        painted = {}
+        for device in ("cpu", "cuda"):
+            stylizer = make(iterations=5, device=device, precision="fp32")
+            painted[device], states[device] = stylizer.step(frame, StyleSettings(), states[device])
+        assert painted["cuda"].losses["total"] == pytest.approx(painted["cpu"].losses["total"], rel=0.05)
+        assert difference(painted["cpu"].pixels, painted["cuda"].pixels) < 2
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_cuda_in_half_precision_paints(precision: str) -> None:
+    stylizer = make(iterations=20, device="cuda", precision=precision)
+    painted, state = stylizer.step(CONTENT, StyleSettings(), None)
+    again, state = stylizer.step(CONTENT, StyleSettings(), state)
+    exact = make(iterations=20).step(CONTENT, StyleSettings(), None)[0]
+    assert painted.losses["total"] == pytest.approx(exact.losses["total"], rel=0.25)
+    assert again.losses["total"] < painted.losses["total"] * 1.1
+    assert state.image.isfinite().all()
+    assert state.image.dtype == torch.float32
+
+
+@needs_cuda
+def test_cuda_keeps_up_with_changing_settings_and_shapes() -> None:
+    """Whatever is captured or kept on the device must notice."""
+    stylizer, state = make(iterations=3, device="cuda", precision="fp32"), None
+    for frame, changed in (
+        (CONTENT, {}),
+        (CONTENT, {"style_layers": ("relu1_1",)}),
+        (CONTENT, {"content_weight": 1.0, "tv_weight": 0.5, "learning_rate": 0.1}),
+        (OTHER, {"strength": 0.5}),
+    ):
+        settings = StyleSettings(**changed)  # type: ignore[arg-type]
+        wanted, _ = make(iterations=3, device="cuda", precision="fp32").step(frame, settings, state)
+        painted, state = stylizer.step(frame, settings, state)
+        assert difference(painted.pixels, wanted.pixels) < 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -181,25 +182,32 @@ def audio_fits(clip: Path, output: Path) -> bool:
     """
     trial = output.with_name(f"{output.stem}.sound{output.suffix}")
     try:
-        return _run(["-t", "0.5", "-i", _plain(clip), "-map", "0:a", "-c", "copy", _plain(trial)])
+        done = _run(["-t", "0.5", "-i", _plain(clip), "-map", "0:a", "-c", "copy", _plain(trial)])
     finally:
         trial.unlink(missing_ok=True)
+    unplayable = _UNPLAYABLE.get(output.suffix.lower())
+    return done.returncode == 0 and (unplayable is None or not re.search(unplayable, done.stderr))
+
+
+# What ffmpeg does put into such files, and hardly a player finds there.
+_UNPLAYABLE = {".mp4": rb"Audio: (pcm|vorbis)", ".m4v": rb"Audio: (pcm|vorbis)", ".mov": rb"Audio: vorbis"}
 
 
 def cut(film: Path, seconds: float) -> None:
     """Shorten a film to `seconds` in place, without encoding it again; left as it is if that fails."""
     shorter = film.with_name(f"{film.stem}.cut{film.suffix}")
     try:
-        if _run(["-i", _plain(film), "-t", f"{seconds:.6f}", "-map", "0", "-c", "copy", _plain(shorter)]):
+        done = _run(["-i", _plain(film), "-t", f"{seconds:.6f}", "-map", "0", "-c", "copy", _plain(shorter)])
+        if done.returncode == 0:
             os.replace(shorter, film)
     finally:
         shorter.unlink(missing_ok=True)
 
 
-def _run(arguments: Sequence[str]) -> bool:
-    """Run ffmpeg to its end without a pipe; whether it succeeded."""
+def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg to its end without a pipe."""
     command = [executable(), "-nostdin", "-y", *arguments]
-    return subprocess.run(command, capture_output=True, timeout=FINISH_TIMEOUT_S, check=False).returncode == 0
+    return subprocess.run(command, capture_output=True, timeout=FINISH_TIMEOUT_S, check=False)
 
 
 def _plain(path: Path) -> str:

@@ -15,6 +15,8 @@ from nst_video import ffmpeg
 from nst_video.errors import SettingsError, SourceError, WorkError
 from nst_video.frame import Frame, StreamInfo
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # and its warnings too: `probe` says what is wrong
+
 
 class VideoFile:
     """The first video stream of a file, from `start` to `end` seconds, upright and with square pixels.

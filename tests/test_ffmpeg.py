@@ -169,9 +169,19 @@ def test_complaints_are_the_last_line_without_boilerplate(text_as_video: Path) -
 
 @pytest.mark.parametrize(
     ("source", "suffix", "fits"),
-    [("clip", ".mp4", True), ("clip", ".mkv", True), ("pcm", ".mkv", True), ("silent", ".mp4", False)],
+    [
+        ("clip", ".mp4", True),
+        ("clip", ".mkv", True),
+        ("pcm", ".mkv", True),
+        ("pcm", ".mov", True),
+        ("pcm", ".mp4", False),
+        ("vorbis", ".mkv", True),
+        ("vorbis", ".MP4", False),
+        ("vorbis", ".mov", False),
+        ("silent", ".mp4", False),
+    ],
 )
-def test_audio_fits_tries_it_and_cleans_up(
+def test_sound_is_copied_where_it_fits_and_players_find_it(
     request: pytest.FixtureRequest, tmp_path: Path, source: str, suffix: str, fits: bool
 ) -> None:
     assert ffmpeg.audio_fits(request.getfixturevalue(source), tmp_path / f"out{suffix}") is fits

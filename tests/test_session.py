@@ -16,11 +16,13 @@ import pytest
 from media import NTSC, blobs, decode, ffmpeg, look_at, loudness, numbers, read_png, sound_md5, stepped, write_clip
 from media import write_png as save
 
+from nst_video import ffmpeg as room
 from nst_video import session, sinks
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
 from nst_video.frame import Pixels
 from nst_video.session import Progress, Summary, run_image, run_video
 from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
+from nst_video.stylizer import Stylizer
 
 UNPAINTED = StyleSettings(strength=0)
 """What comes out then is what went in, so that frames, colours and shapes can be compared."""
@@ -183,9 +185,9 @@ def test_sound_is_kept_in_every_container(
     convert(film(path, f"out{suffix}"))
     output = tmp_path / f"out{suffix}"
     assert numbers(decode(output)) == list(range(len(decode(path))))
-    if sound_md5(output) != sound_md5(path):
-        assert suffix == ".mp4"
-        assert "Audio: aac" in look_at(output).description
+    copied = name == "clip" or suffix == ".mkv"
+    assert (sound_md5(output) == sound_md5(path)) is copied
+    assert copied or "Audio: aac" in look_at(output).description
     heard, original = loudness(output), loudness(path)
     assert heard.mean() == pytest.approx(original.mean(), rel=0.1)
     assert abs(len(heard) - len(original)) < 0.1 * 8000
@@ -349,19 +351,19 @@ def test_an_encoder_that_dies_in_the_middle_is_an_error_and_leaves_nothing(
 def test_an_encoder_that_does_not_know_its_options_is_an_error_and_leaves_nothing(
     film: Callable[..., VideoConfig], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sinks.ffmpeg.Ffmpeg
+    real = room.Ffmpeg
 
     def broken(arguments: list[str], **given: Any) -> Any:
         return real([*arguments[:-1], "-c:v", "no_such_encoder", arguments[-1]], **given)
 
-    encode = sinks.ffmpeg.encode
+    encode = room.encode
 
     def encode_badly(*given: Any, **named: Any) -> Any:
         with monkeypatch.context() as patch:
-            patch.setattr(sinks.ffmpeg, "Ffmpeg", broken)
+            patch.setattr(room, "Ffmpeg", broken)
             return encode(*given, **named)
 
-    monkeypatch.setattr(sinks.ffmpeg, "encode", encode_badly)
+    monkeypatch.setattr(room, "encode", encode_badly)
     with pytest.raises(WorkError, match=r"cannot write .*out"):
         convert(film(clip))
     assert names(tmp_path) == []
@@ -393,7 +395,7 @@ def test_an_error_while_painting_is_raised_and_leaves_nothing(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(session.Stylizer, "step", broken)
+    monkeypatch.setattr(Stylizer, "step", broken)
     with pytest.raises(RuntimeError, match="out of memory"):
         convert(film(clip))
     assert names(tmp_path) == []
@@ -435,11 +437,10 @@ def test_unusable_input_is_told_and_leaves_nothing(
         if name == "output":
             path = getattr(config, field) if value == "input" else path.with_suffix(suffix)
         given[field if name == "input" else name] = value if name == "device" else (path,) if name == "style" else path
+    run: Any = run_video if kind == "film" else run_image
+    config = replace(config, **given)
     with pytest.raises(error, match=says):
-        if kind == "film":
-            convert(replace(config, **given))
-        else:
-            run_image(replace(config, **given), StyleSettings(), quietly)
+        run(config, StyleSettings(), quietly)
     assert names(tmp_path) == []
 
 

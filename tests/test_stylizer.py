@@ -146,7 +146,7 @@ def test_strength_0_is_the_content_and_half_is_halfway() -> None:
 
 @pytest.mark.parametrize("loss", ["relative", "paper"])
 def test_either_form_of_the_loss_goes_down(loss: str) -> None:
-    weights = {"content_weight": 1e-3, "style_weight": 1.0} if loss == "paper" else {}
+    weights: dict[str, Any] = {"content_weight": 1e-3, "style_weight": 1.0} if loss == "paper" else {}
     first = paint(iterations=1, loss=loss, **weights)[0].losses["total"]
     last = paint(iterations=30, loss=loss, **weights)[0].losses["total"]
     assert last < 0.9 * first
@@ -392,7 +392,7 @@ def test_cuda_keeps_up_with_changing_settings_and_shapes() -> None:
         (CONTENT, {"content_weight": 1.0, "tv_weight": 0.5, "learning_rate": 0.1}),
         (OTHER, {"strength": 0.5}),
     ):
-        settings = StyleSettings(**changed)  # type: ignore[arg-type]
+        settings = StyleSettings(**changed)
         wanted, _ = make(iterations=3, device="cuda", precision="fp32").step(frame, settings, state)
         painted, state = stylizer.step(frame, settings, state)
         assert difference(painted.pixels, wanted.pixels) < 1

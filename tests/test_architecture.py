@@ -1,0 +1,148 @@
+"""The rooms and who may know whom. A room that is new or that needs another one has to be entered here."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "nst_video"
+
+ROOMS: dict[str, str] = {
+    "__init__": "",
+    "errors": "",
+    "resources": "",
+    "frame": "",
+    "losses": "",
+    "color": "",
+    "settings": "errors",
+    "pipeline": "errors frame",
+    "networks": "errors",
+    "device": "errors networks",
+    "image": "errors frame",
+    "flow": "frame",
+    "optimizer": "device",
+    "weights": "errors image networks resources",
+    "ffmpeg": "errors frame",
+    "sources": "errors ffmpeg frame",
+    "sinks": "errors ffmpeg frame",
+    "window": "frame settings",
+    "stylizer": "color device flow frame image losses networks optimizer settings",
+    "session": "color device errors ffmpeg flow frame image losses networks optimizer pipeline resources settings "
+    "sinks sources stylizer weights window",
+    "progress": "session",
+    "cli": "__init__ errors progress resources session settings weights",
+}
+"""Each room and the rooms that it may import, from the ground up: imports only run downwards."""
+
+PACKAGES: dict[str, str] = {
+    "__init__": "",
+    "errors": "",
+    "resources": "",
+    "settings": "",
+    "frame": "numpy",
+    "pipeline": "",
+    "losses": "torch",
+    "color": "torch",
+    "networks": "torch",
+    "optimizer": "torch",
+    "device": "torch",
+    "weights": "torch torchvision safetensors",
+    "ffmpeg": "numpy imageio_ffmpeg",
+    "cli": "",
+    "progress": "tqdm",
+}
+"""Rooms that may not import any other package than these."""
+
+FILES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
+STANDARD = sys.stdlib_module_names
+
+
+def tree(room: str) -> ast.Module:
+    return ast.parse(FILES[room].read_text(encoding="utf-8"))
+
+
+def imported(room: str) -> set[str]:
+    """Full names of everything that a room imports, wherever in the file."""
+    names = set[str]()
+    for node in ast.walk(tree(room)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{room} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms_of(room: str) -> set[str]:
+    found = set[str]()
+    for name in imported(room):
+        if name.split(".")[0] == "nst_video":
+            part = name.split(".")[1]
+            found.add(part if part in FILES else "__init__")
+    return found
+
+
+def packages_of(room: str) -> set[str]:
+    return {name.split(".")[0] for name in imported(room)} - STANDARD - {"nst_video"}
+
+
+def test_every_room_is_in_the_table_and_the_table_runs_downwards() -> None:
+    assert FILES.keys() <= ROOMS.keys()
+    order = list(ROOMS)
+    for room, below in ROOMS.items():
+        assert all(order.index(other) < order.index(room) for other in below.split()), room
+
+
+@pytest.mark.parametrize("room", FILES)
+def test_a_room_imports_only_what_the_table_allows(room: str) -> None:
+    assert rooms_of(room) <= set(ROOMS[room].split())
+    if room in PACKAGES:
+        assert packages_of(room) <= set(PACKAGES[room].split())
+
+
+def test_the_reader_of_imports_sees_them() -> None:
+    """So that the tests above cannot pass by looking at nothing."""
+    assert {"ffmpeg", "errors", "frame"} == rooms_of("sources")
+    assert packages_of("sources") == {"cv2"}
+    assert "session" in rooms_of("cli")  # imported inside a function
+    assert len(FILES) > 15
+
+
+@pytest.mark.parametrize("room", [room for room in FILES if room != "device"])
+def test_only_device_says_cuda(room: str) -> None:
+    """Names, attributes and strings; the settings may offer the choice, and comments and docstrings may explain."""
+    words = set[str]()
+    for node in ast.walk(tree(room)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            words.add(node.value)
+        elif isinstance(node, ast.Attribute):
+            words.add(node.attr)
+        elif isinstance(node, ast.Name):
+            words.add(node.id)
+    assert "cuda" not in words or room == "settings"
+    assert not {word for word in words if "cuda:" in word}
+
+
+@pytest.mark.parametrize("room", [room for room in FILES if room not in ("cli", "progress")])
+def test_the_core_prints_nothing(room: str) -> None:
+    for node in ast.walk(tree(room)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id != "print"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sys":
+            assert node.attr not in ("stdout", "stderr")
+
+
+def test_usage_errors_come_before_torch_is_loaded() -> None:
+    """The command line imports the heavy rooms inside its commands only: --help has to be instant."""
+    for node in tree("cli").body:
+        if isinstance(node, ast.ImportFrom):
+            assert node.module not in ("nst_video.session", "nst_video.weights", "nst_video.progress")
+
+
+def test_the_script_at_the_top_only_calls_the_command_line() -> None:
+    source = ast.parse((PACKAGE.parent / "cli.py").read_text(encoding="utf-8"))
+    modules = [node.module for node in ast.walk(source) if isinstance(node, ast.ImportFrom)]
+    assert modules == ["nst_video.cli"]

@@ -67,7 +67,7 @@ def test_what_is_no_picture_is_an_error_that_names_the_file(tmp_path: Path, cont
 
 
 def test_a_missing_file_and_a_folder_are_errors_that_name_them(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"nowhere\.png"):
+    with pytest.raises(SourceError, match=r"no picture .*nowhere\.png"):
         read_picture(tmp_path / "nowhere.png")
     with pytest.raises(SourceError, match=tmp_path.name):
         read_picture(tmp_path)

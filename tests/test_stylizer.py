@@ -318,6 +318,22 @@ def test_a_scene_cut_or_another_shape_starts_afresh(use_flow: bool) -> None:
         assert np.array_equal(painted.pixels, make(iterations=5).step(cut, StyleSettings(), None)[0].pixels)
 
 
+@pytest.mark.parametrize(("motion", "moves"), [(0.2, False), (3.0, True)])
+def test_motions_of_parts_of_a_pixel_leave_the_painting_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, motion: float, moves: bool
+) -> None:
+    """A camera's noise, followed frame by frame, would blur the painting away."""
+    stylizer = make(iterations=1, first_iterations=30)
+    _, state = stylizer.step(CONTENT, StyleSettings(), None)
+    flow = torch.zeros(1, 2, 48, 64)
+    flow[:, 0] = motion
+    monkeypatch.setattr(stylizer, "_flow", lambda previous, current: (flow, -flow))
+    settings = StyleSettings(learning_rate=1e-5, temporal_weight=0)  # what is seen is where it began
+    _, after = stylizer.step(CONTENT, settings, state)
+    changed = (after.image - state.image)[..., :-4].abs().mean()
+    assert changed > 0.02 if moves else changed < 1e-4
+
+
 def test_holes_are_filled_from_the_content() -> None:
     """What the pan uncovers at the edge was never painted: it begins as the content, the rest as the painting."""
     wide = blobs(96, 160, seed=9)

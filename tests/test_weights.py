@@ -195,10 +195,21 @@ def test_weights_of_another_network_or_shape_are_refused(tmp_path: Path, name: s
         load_network(name, weights=path)
 
 
+class Touch:
+    """A pickle of it makes a file when it is read without care."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self._path,)
+
+
 def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
-    torch.save({"weight": Path("anything")}, tmp_path / "code.pth")
+    torch.save({"weight": Touch(tmp_path / "ran")}, tmp_path / "code.pth")
     with pytest.raises(WeightsError, match=r"code\.pth"):
         read_state(tmp_path / "code.pth")
+    assert not (tmp_path / "ran").exists()
 
 
 # the download

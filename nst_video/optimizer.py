@@ -1,14 +1,25 @@
-"""Iterations on one image: gradient steps down an objective, moments in, moments out."""
+"""Iterations on one image: gradient steps down an objective, moments in, moments out.
+
+Adam (Kingma & Ba, ICLR 2015) on a pyramid: the gradient is halved in size again and again, each level has moments and
+a step of its own, and the steps are enlarged and added up. Plain Adam gives every pixel the same step and turns into
+speckle what should become a stroke; the coarse levels move whole strokes at once, and where they agree with the fine
+ones the image gets there in half the iterations.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+LEVELS = 4
+LEVEL_DECAY = 0.7
+"""The step of a level is this much of the next finer one's."""
+SMALLEST = 8  # pixels: no level gets narrower
 BETAS = (0.9, 0.99)
 EPSILON = 1e-8
 
@@ -33,15 +44,17 @@ OnIteration = Callable[[int, Tensor, Losses], None]
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's memory (Kingma & Ba, ICLR 2015): running means of the gradient and of its square, and their age."""
+    """Adam's memory: running means of the gradient and of its square, from fine to coarse, and their age in steps."""
 
-    mean: Tensor
-    square: Tensor
+    mean: tuple[Tensor, ...]
+    square: tuple[Tensor, ...]
     age: int
 
     @classmethod
-    def zero(cls, image: Tensor) -> Moments:
-        return cls(torch.zeros_like(image), torch.zeros_like(image), 0)
+    def zero(cls, image: Tensor, levels: int = LEVELS) -> Moments:
+        """No memory yet of an image (N, 3, H, W). One level is plain Adam; a small image has fewer levels."""
+        nothing = tuple(torch.zeros_like(level) for level in _pyramid(image, levels))
+        return cls(nothing, nothing, age=0)
 
 
 def optimize(
@@ -53,23 +66,49 @@ def optimize(
     learning_rate: float,
     on_iteration: OnIteration | None = None,
 ) -> tuple[Tensor, Moments, Losses]:
-    """Adam, `iterations` steps from `image` (N, 3, H, W), every step clamped to [0, 1].
+    """`iterations` steps from `image` (N, 3, H, W), every one clamped to [0, 1].
 
     Answers the new image, the new moments and the losses *before* the last step (what the last forward pass saw).
     Neither argument is changed. `on_iteration` gets the number of steps done, the image and the losses; reading a
     loss makes a GPU wait, so it should not do so each time.
     """
-    image, mean, square, age = image.detach().clone(), moments.mean.clone(), moments.square.clone(), moments.age
+    image = image.detach().clone()
+    mean, square = (tuple(level.clone() for level in memory) for memory in (moments.mean, moments.square))
+    moments = Moments(mean, square, moments.age)
     for iteration in range(1, iterations + 1):
         image.requires_grad_()
         losses = objective(image)
         (gradient,) = torch.autograd.grad(losses.total, image)
         image = image.detach()
-        age += 1
-        mean.lerp_(gradient, 1 - BETAS[0])
-        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        spread = (square / (1 - BETAS[1] ** age)).sqrt_().add_(EPSILON)
-        image.addcdiv_(mean, spread, value=-learning_rate / (1 - BETAS[0] ** age)).clamp_(0, 1)
+        moments = replace(moments, age=moments.age + 1)
+        image.sub_(_step(gradient, moments), alpha=learning_rate).clamp_(0, 1)
         if on_iteration is not None:
             on_iteration(iteration, image, losses)
-    return image, Moments(mean, square, age), Losses(*(loss.detach() for loss in losses))
+    return image, moments, Losses(*(loss.detach() for loss in losses))
+
+
+def _step(gradient: Tensor, moments: Moments) -> Tensor:
+    """Take `gradient` into the moments, in place, and answer the step of all levels together, for a rate of 1."""
+    first, second = (1 - beta**moments.age for beta in BETAS)  # Adam's bias corrections
+    steps = []
+    for level, part in enumerate(_pyramid(gradient, len(moments.mean))):
+        mean, square = moments.mean[level], moments.square[level]
+        mean.lerp_(part, 1 - BETAS[0])
+        square.mul_(BETAS[1]).addcmul_(part, part, value=1 - BETAS[1])
+        spread = (square / second).sqrt_().add_(EPSILON)
+        steps.append(torch.div(mean, spread).mul_(LEVEL_DECAY**level / first))
+    total = steps.pop()
+    while steps:
+        finer = steps.pop()
+        total = finer.add_(F.interpolate(total, finer.shape[-2:], mode="bilinear", align_corners=False))
+    return total
+
+
+def _pyramid(tensor: Tensor, levels: int) -> Iterator[Tensor]:
+    """`tensor` (N, C, H, W), then its halves by averaging, down to `SMALLEST` pixels."""
+    for level in range(levels):
+        if level:
+            if min(tensor.shape[-2:]) < 2 * SMALLEST:
+                return
+            tensor = F.avg_pool2d(tensor, 2)
+        yield tensor

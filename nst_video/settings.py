@@ -86,7 +86,7 @@ class StyleSettings(_Checked):
         (), low=0, metavar="W", help="a weight for each --style, in their order (default: equal)"
     )
     style_scale: float = setting(1.0, low=0.05, high=20, help="size of the style picture relative to the content's")
-    learning_rate: float = setting(0.02, low=1e-5, high=1, help="step size of the optimiser, in units of full contrast")
+    learning_rate: float = setting(0.01, low=1e-5, high=1, help="step size of the optimiser, in units of full contrast")
     original_colors: Literal["none", "luminance", "histogram"] = setting(
         "none", help="keep the content's colours: paint its luminance only, or recolour the style first"
     )

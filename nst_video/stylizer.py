@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from nst_video import color
 from nst_video.device import Compute
@@ -170,9 +171,8 @@ class Stylizer:
         if visible.mean() < 1 - SCENE_CUT:
             return None
         flow = steady(flow)
-        moving = torch.cat((state.image, state.moments.mean, state.moments.square), dim=1)
-        image, mean, square = backward_warp(moving, flow).chunk(3, dim=1)
-        moments = Moments(mean * visible, square, state.moments.age)
+        image = backward_warp(state.image, flow)
+        moments = _carry_moments(state.moments, flow)
         start = torch.where(visible > 0, image, content)
         return _Beginning(start, moments, image, visible * motion_boundaries(flow))
 
@@ -223,6 +223,19 @@ class Stylizer:
                     grams[layer] = grams[layer] + share if layer in grams else share
             self._grams = (key, grams)
         return self._grams[1]
+
+
+def _carry_moments(moments: Moments, flow: Tensor) -> Moments:
+    """The optimiser's memory moved along `flow`, each level by the flow of its own scale."""
+    means, squares = [], []
+    for mean, square in zip(moments.mean, moments.square, strict=True):
+        height, width = mean.shape[-2:]
+        scale = torch.tensor([width / flow.shape[3], height / flow.shape[2]]).to(flow).view(1, 2, 1, 1)
+        coarse = flow if mean.shape[-2:] == flow.shape[-2:] else F.adaptive_avg_pool2d(flow, (height, width)) * scale
+        moved = backward_warp(torch.cat((mean, square), dim=1), coarse)
+        means.append(moved[:, :3])
+        squares.append(moved[:, 3:])
+    return Moments(tuple(means), tuple(squares), moments.age)
 
 
 @contextmanager

@@ -96,10 +96,14 @@ class Pipeline:
         """Iterate `source` in a thread."""
 
         def pull() -> Iterator[T]:
-            for item in source:
-                if self._stopping.is_set():
-                    return
-                yield item
+            items = iter(source)
+            try:
+                for item in items:
+                    if self._stopping.is_set():
+                        return
+                    yield item
+            finally:
+                _close(items)
 
         return self._start("read", pull)
 
@@ -149,9 +153,7 @@ class Pipeline:
                     for channel in self._channels:
                         channel.abort()
             finally:
-                close = getattr(items, "close", None)  # ends a generator's own resources in its own thread
-                if close is not None:
-                    close()
+                _close(items)
 
         with self._lock:
             self._channels.append(outbox)
@@ -161,3 +163,10 @@ class Pipeline:
         self._threads.append(thread)
         thread.start()
         return outbox
+
+
+def _close(items: object) -> None:
+    """End a generator's own resources now and in this thread, not whenever it is collected."""
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()

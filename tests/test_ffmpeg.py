@@ -133,6 +133,34 @@ def test_an_array_that_is_a_view_is_fed_as_it_looks(tmp_path: Path) -> None:
     assert np.abs(decode(path)[0].astype(np.int32) - frames[0]).mean() < 4
 
 
+def test_a_pipe_that_takes_little_at_a_time_gets_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = ffmpeg.encode(tmp_path / "out.mp4", 64, 48, NTSC.as_integer_ratio(), codec="h264", crf=10)
+    pipe = encoder._process.stdin
+    assert pipe is not None
+
+    class Narrow:
+        def write(self, data: memoryview) -> int:
+            return pipe.write(data[:1000])
+
+        def close(self) -> None:
+            pipe.close()
+
+    monkeypatch.setattr(encoder._process, "stdin", Narrow())
+    for frame in stepped(3, 48, 64):
+        encoder.feed(frame)
+    assert encoder.finish() == 0
+    assert numbers(decode(tmp_path / "out.mp4")) == [0, 1, 2]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_told_in_ffmpegs_words(tmp_path: Path) -> None:
+    (tmp_path / "full.mkv").symlink_to("/dev/full")
+    encoder = ffmpeg.encode(tmp_path / "full.mkv", 64, 48, (25, 1), codec="h264", crf=10)
+    encoder.feed(blobs(48, 64))
+    assert encoder.finish() != 0
+    assert "No space left" in encoder.complaint()
+
+
 def test_an_encoder_that_dies_is_told_by_feeding_or_finishing(tmp_path: Path) -> None:
     nowhere = tmp_path / "gone" / "out.mp4"
     encoder = ffmpeg.encode(nowhere, 64, 48, (25, 1), codec="h264", crf=18)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_video.optimizer import BETAS, EPSILON, Losses, Moments, Objective, optimize
+from nst_video.optimizer import BETAS, EPSILON, LEVEL_DECAY, Losses, Moments, Objective, optimize
 
 TARGET = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(1))
 
@@ -29,7 +29,7 @@ def run(
     iterations: int, image: Tensor | None = None, moments: Moments | None = None, target: Tensor = TARGET
 ) -> tuple[Tensor, Moments, Losses]:
     image = start() if image is None else image
-    moments = Moments.zero(image) if moments is None else moments
+    moments = Moments.zero(image, levels=1) if moments is None else moments  # plain Adam
     return optimize(
         towards(target),
         image,
@@ -59,8 +59,11 @@ def test_n_and_m_steps_with_the_moments_carried_are_n_plus_m_steps() -> None:
     assert moments.age == 4
     assert carried_moments.age == moments_at_once.age == 11
     assert torch.equal(carried, at_once)
-    assert torch.equal(carried_moments.mean, moments_at_once.mean)
-    assert torch.equal(carried_moments.square, moments_at_once.square)
+    for ours, theirs in (
+        (carried_moments.mean, moments_at_once.mean),
+        (carried_moments.square, moments_at_once.square),
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_forgotten_moments_give_another_picture() -> None:
@@ -70,11 +73,11 @@ def test_forgotten_moments_give_another_picture() -> None:
 
 def test_neither_the_image_nor_the_moments_given_are_changed() -> None:
     image, moments, _ = run(3)
-    kept = image.clone(), moments.mean.clone(), moments.square.clone()
+    kept = image.clone(), moments.mean[0].clone(), moments.square[0].clone()
     run(5, image, moments)
     assert torch.equal(image, kept[0])
-    assert torch.equal(moments.mean, kept[1])
-    assert torch.equal(moments.square, kept[2])
+    assert torch.equal(moments.mean[0], kept[1])
+    assert torch.equal(moments.square[0], kept[2])
     assert not image.requires_grad
 
 
@@ -123,3 +126,35 @@ def test_on_iteration_is_told_of_each_step_done() -> None:
 def test_losses_as_plain_numbers_keep_their_names() -> None:
     losses = Losses(*torch.arange(5.0))
     assert losses.values() == {"total": 0, "content": 1, "style": 2, "tv": 3, "temporal": 4}
+
+
+def test_a_pyramids_levels_halve_until_they_would_be_too_small() -> None:
+    moments = Moments.zero(torch.zeros(1, 3, 70, 100))
+    assert [tuple(level.shape[2:]) for level in moments.mean] == [(70, 100), (35, 50), (17, 25), (8, 12)]
+    assert len(Moments.zero(torch.zeros(1, 3, 31, 200)).square) == 2
+    assert len(Moments.zero(torch.zeros(1, 3, 15, 200)).square) == 1
+
+
+def test_the_first_step_of_a_pyramid_adds_up_the_steps_of_its_levels() -> None:
+    """With a gradient of one sign everywhere, Adam's first step is 1 on each level, scaled by its decay."""
+    image = torch.full((1, 3, 32, 48), 0.5)
+
+    def objective(x: Tensor) -> Losses:
+        zero = torch.zeros(())
+        return Losses(x.sum(), zero, zero, zero, zero)
+
+    stepped, moments, _ = optimize(objective, image, Moments.zero(image), iterations=1, learning_rate=0.01)
+    assert len(moments.mean) == 3  # 32, 16 and 8 pixels high
+    expected = torch.full_like(image, 0.5 - 0.01 * (1 + LEVEL_DECAY + LEVEL_DECAY**2))
+    assert torch.allclose(stepped, expected, atol=1e-5)
+
+
+def test_a_pyramid_moves_what_is_large_in_fewer_steps() -> None:
+    y, x = torch.meshgrid(torch.linspace(0, 6, 64), torch.linspace(0, 6, 64), indexing="ij")
+    smooth = (0.5 + 0.4 * torch.sin(y) * torch.cos(x)).expand(1, 3, 64, 64)
+    image = torch.full_like(smooth, 0.5)
+    errors = [
+        optimize(towards(smooth), image, Moments.zero(image, levels), iterations=10, learning_rate=0.01)[2].total.item()
+        for levels in (1, 4)
+    ]
+    assert errors[1] < 0.8 * errors[0]

@@ -206,7 +206,7 @@ def test_results_can_be_taken_up_again_after_an_interrupt() -> None:
 
 def test_long_work_can_ask_whether_it_is_still_wanted() -> None:
     """`check` leaves the work of an aborted pipeline, quietly, and does nothing before."""
-    entered, left = threading.Event(), threading.Event()
+    entered, left, unwanted = threading.Event(), threading.Event(), threading.Event()
 
     def long(number: int) -> int:
         pipeline.check()
@@ -214,6 +214,7 @@ def test_long_work_can_ask_whether_it_is_still_wanted() -> None:
         try:
             assert pipeline._aborting.wait(PATIENCE_S)
             pipeline.check()
+            unwanted.set()
         finally:
             left.set()
         return number
@@ -222,6 +223,7 @@ def test_long_work_can_ask_whether_it_is_still_wanted() -> None:
         outbox = pipeline.stage("long", long, pipeline.read(range(3)))
         assert entered.wait(PATIENCE_S)
     assert left.is_set()
+    assert not unwanted.is_set()
     assert list(pipeline.results(outbox)) == []
 
 
@@ -258,16 +260,16 @@ def test_aborting_waits_for_the_item_in_hand() -> None:
     assert finished.is_set()
 
 
-def test_a_generators_own_resources_end_with_the_pipeline() -> None:
-    closed = threading.Event()
+def test_a_source_is_closed_with_the_pipeline_in_the_thread_that_reads_it() -> None:
+    closed_in = list[str]()
 
     def source() -> Iterator[int]:
         try:
             yield from range(10**9)
         finally:
-            closed.set()
+            closed_in.append(threading.current_thread().name)
 
+    numbers = source()
     with Pipeline() as pipeline:
-        next(iter(pipeline.results(pipeline.read(source()))))
-    del pipeline
-    assert closed.wait(PATIENCE_S)
+        next(iter(pipeline.results(pipeline.read(numbers))))
+    assert closed_in == ["read"]

@@ -20,6 +20,7 @@ from nst_video import ffmpeg as room
 from nst_video import session, sinks
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
 from nst_video.frame import Pixels
+from nst_video.pipeline import Pipeline
 from nst_video.session import Progress, Summary, run_image, run_video
 from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
 from nst_video.stylizer import Stylizer
@@ -257,11 +258,24 @@ def test_the_first_frame_gets_its_own_iterations(
     assert [line["iterations"] for line in lines(tmp_path / "log.jsonl")] == [5, 2, 2, 2, 2, 2]
 
 
+def test_without_flow_none_is_estimated(
+    film: Callable[..., VideoConfig], silent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise RuntimeError("not wanted")
+
+    monkeypatch.setattr("nst_video.stylizer.FlowEstimator", none)
+    convert(film(silent, flow="none"))
+    with pytest.raises(RuntimeError, match="not wanted"):
+        convert(film(silent, flow="dis"))
+
+
 def test_progress_counts_frames_and_tells_of_a_long_first_one(film: Callable[..., VideoConfig], silent: Path) -> None:
     told = list[Progress]()
-    run_video(film(silent, first_iterations=20), UNPAINTED, told.append)
+    run_video(film(silent, first_iterations=20, iterations=10), UNPAINTED, told.append)
+    assert ["10 of 20" in progress.detail for progress in told[:2]] == [True, False]
     assert {progress.total for progress in told} == {8}
-    assert [progress.done for progress in told if progress.done] == list(range(1, 9))
+    assert [progress.done for progress in told] == [0, 0, *range(1, 9)]
     assert all("total" in progress.losses for progress in told)
 
 
@@ -328,6 +342,25 @@ def test_an_interrupt_before_the_first_frame_or_a_second_one_gives_up(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_video(film(clip, first_iterations=20), UNPAINTED, interrupt_at(frame, times=times))
+    assert names(tmp_path) == []
+
+
+def test_an_interrupt_while_waiting_for_the_first_frame_gives_up(
+    film: Callable[..., VideoConfig], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There would be nothing to see in the film."""
+    results, calls = Pipeline.results, 0
+
+    def pressed(self: Pipeline, outbox: Any) -> Iterator[Any]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise KeyboardInterrupt
+        return results(self, outbox)
+
+    monkeypatch.setattr(Pipeline, "results", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        convert(film(clip))
     assert names(tmp_path) == []
 
 

@@ -153,6 +153,22 @@ def test_a_clip_without_a_single_frame_is_an_error(truncated: Path, tmp_path: Pa
         list(source)
 
 
+def test_a_window_between_two_frames_is_an_error(clip: Path) -> None:
+    """The last frame is shown from 0.459 to 0.5005 s: ffmpeg itself is content to decode nothing."""
+    with pytest.raises(WorkError, match="there is not a single frame"):
+        list(VideoFile(clip, start=0.495))
+
+
+def test_a_reader_that_is_left_ends_its_decoder(clip: Path) -> None:
+    source = VideoFile(clip)
+    frames = source.__iter__()
+    next(frames)
+    assert source._decoder is not None
+    process = source._decoder._process
+    del frames
+    assert process.poll() is not None
+
+
 def test_closing_ends_the_decoder_and_a_second_reading_starts_over(clip: Path) -> None:
     source = VideoFile(clip)
     source.close()

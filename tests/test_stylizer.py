@@ -12,8 +12,9 @@ from media import blobs, sliding
 from nst_video.device import Compute
 from nst_video.frame import Pixels
 from nst_video.networks import FeatureNetwork
+from nst_video.optimizer import Moments
 from nst_video.settings import StyleSettings
-from nst_video.stylizer import Painted, State, Stylizer
+from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
 from nst_video.weights import load_network
 
 CONTENT, STYLE, OTHER = blobs(48, 64, seed=1), blobs(64, 64, seed=2), blobs(50, 40, seed=3)[..., ::-1].copy()
@@ -271,11 +272,10 @@ def test_a_second_identical_frame_goes_on_where_the_first_ended() -> None:
 def test_the_state_given_is_not_changed() -> None:
     stylizer = make()
     _, state = stylizer.step(CONTENT, StyleSettings(), None)
-    kept = state.image.clone(), state.moments.mean.clone(), state.moments.square.clone()
+    tensors = [state.image, *state.moments.mean, *state.moments.square]
+    kept = [tensor.clone() for tensor in tensors]
     stylizer.step(CONTENT, StyleSettings(), state)
-    assert torch.equal(state.image, kept[0])
-    assert torch.equal(state.moments.mean, kept[1])
-    assert torch.equal(state.moments.square, kept[2])
+    assert all(torch.equal(tensor, copy) for tensor, copy in zip(tensors, kept, strict=True))
 
 
 def test_the_painting_moves_along_with_the_picture() -> None:
@@ -356,7 +356,7 @@ def test_a_still_scene_does_not_fade_over_many_frames() -> None:
         painted, state = stylizer.step(CONTENT, StyleSettings(), state)
     assert abs(float(painted.pixels.mean()) - early) < 12
     assert state.image.isfinite().all()
-    assert (state.moments.square >= 0).all()
+    assert all((square >= 0).all() for square in state.moments.square)
     assert painted.losses["total"] < 1
 
 
@@ -412,3 +412,20 @@ def test_cuda_keeps_up_with_changing_settings_and_shapes() -> None:
         wanted, _ = make(iterations=3, device="cuda", precision="fp32").step(frame, settings, state)
         painted, state = stylizer.step(frame, settings, state)
         assert difference(painted.pixels, wanted.pixels) < 1
+
+
+def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None:
+    """What was eight pixels to the right is one pixel to the right on the level of an eighth the size."""
+    image = torch.zeros(1, 3, 64, 96)
+    ramp = tuple(
+        torch.arange(level.shape[3], dtype=torch.float32).expand(level.shape).clone()
+        for level in Moments.zero(image).mean
+    )
+    flow = torch.zeros(1, 2, 64, 96)
+    flow[:, 0] = 8
+    carried = _carry_moments(Moments(ramp, ramp, age=7), flow)
+    assert carried.age == 7
+    for level, (before, after) in enumerate(zip(ramp, carried.mean, strict=True)):
+        shift = 8 // 2**level
+        assert torch.allclose(after[..., :-shift], before[..., :-shift] + shift, atol=1e-3)
+    assert all(torch.equal(a, b) for a, b in zip(carried.mean, carried.square, strict=True))

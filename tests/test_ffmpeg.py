@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -133,19 +134,23 @@ def test_an_array_that_is_a_view_is_fed_as_it_looks(tmp_path: Path) -> None:
     assert np.abs(decode(path)[0].astype(np.int32) - frames[0]).mean() < 4
 
 
+class Narrow:
+    """A pipe that takes no more than 1000 bytes at a time."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self.close = pipe.close
+
+    def write(self, data: memoryview) -> int:
+        return self._pipe.write(data[:1000])
+
+
 def test_a_pipe_that_takes_little_at_a_time_gets_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = ffmpeg.encode(tmp_path / "out.mp4", 64, 48, NTSC.as_integer_ratio(), codec="h264", crf=10)
     pipe = encoder._process.stdin
     assert pipe is not None
 
-    class Narrow:
-        def write(self, data: memoryview) -> int:
-            return pipe.write(data[:1000])
-
-        def close(self) -> None:
-            pipe.close()
-
-    monkeypatch.setattr(encoder._process, "stdin", Narrow())
+    monkeypatch.setattr(encoder._process, "stdin", Narrow(pipe))
     for frame in stepped(3, 48, 64):
         encoder.feed(frame)
     assert encoder.finish() == 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 
 from nst_video.optimizer import BETAS, EPSILON, LEVEL_DECAY, Losses, Moments, Objective, optimize
 
-TARGET = torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(1))
+SHAPE = (1, 3, 32, 48)  # which has three levels
+TARGET = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1))
 
 
 def start() -> Tensor:
-    return torch.rand(1, 3, 6, 8, generator=torch.Generator().manual_seed(0))
+    return torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
 
 
 def towards(target: Tensor = TARGET) -> Objective:
@@ -29,7 +32,7 @@ def run(
     iterations: int, image: Tensor | None = None, moments: Moments | None = None, target: Tensor = TARGET
 ) -> tuple[Tensor, Moments, Losses]:
     image = start() if image is None else image
-    moments = Moments.zero(image, levels=1) if moments is None else moments  # plain Adam
+    moments = Moments.zero(image) if moments is None else moments
     return optimize(
         towards(target),
         image,
@@ -39,8 +42,13 @@ def run(
     )
 
 
+def same(one: Moments, other: Moments) -> bool:
+    pairs = zip((*one.mean, *one.square), (*other.mean, *other.square), strict=True)
+    return one.age == other.age and all(torch.equal(a, b) for a, b in pairs)
+
+
 @pytest.mark.parametrize("target", [TARGET, TARGET + 1, TARGET - 1])
-def test_each_step_is_that_of_torchs_adam_followed_by_a_clamp(target: Tensor) -> None:
+def test_with_one_level_each_step_is_that_of_torchs_adam_followed_by_a_clamp(target: Tensor) -> None:
     reference = start().requires_grad_()
     adam = torch.optim.Adam([reference], lr=0.02, betas=BETAS, eps=EPSILON)
     for iterations in range(1, 16):
@@ -49,7 +57,8 @@ def test_each_step_is_that_of_torchs_adam_followed_by_a_clamp(target: Tensor) ->
         adam.step()
         with torch.no_grad():
             reference.clamp_(0, 1)
-        assert torch.allclose(run(iterations, target=target)[0], reference, atol=2e-5)
+        image = run(iterations, moments=Moments.zero(start(), levels=1), target=target)[0]
+        assert torch.allclose(image, reference, atol=2e-5)
 
 
 def test_n_and_m_steps_with_the_moments_carried_are_n_plus_m_steps() -> None:
@@ -59,11 +68,7 @@ def test_n_and_m_steps_with_the_moments_carried_are_n_plus_m_steps() -> None:
     assert moments.age == 4
     assert carried_moments.age == moments_at_once.age == 11
     assert torch.equal(carried, at_once)
-    for ours, theirs in (
-        (carried_moments.mean, moments_at_once.mean),
-        (carried_moments.square, moments_at_once.square),
-    ):
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert same(carried_moments, moments_at_once)
 
 
 def test_forgotten_moments_give_another_picture() -> None:
@@ -73,11 +78,10 @@ def test_forgotten_moments_give_another_picture() -> None:
 
 def test_neither_the_image_nor_the_moments_given_are_changed() -> None:
     image, moments, _ = run(3)
-    kept = image.clone(), moments.mean[0].clone(), moments.square[0].clone()
+    kept = copy.deepcopy((image, moments))
     run(5, image, moments)
     assert torch.equal(image, kept[0])
-    assert torch.equal(moments.mean[0], kept[1])
-    assert torch.equal(moments.square[0], kept[2])
+    assert same(moments, kept[1])
     assert not image.requires_grad
 
 
@@ -87,16 +91,37 @@ def test_the_image_stops_at_black_and_at_white() -> None:
         assert torch.equal(image, torch.full_like(image, wanted))
 
 
-def test_pixels_that_nothing_pulls_at_stay_as_they_are() -> None:
-    """Where the gradient is nothing at all, a step must not be 0 / 0."""
+def pulled(pull: Tensor, moments: Moments | None = None, iterations: int = 1) -> Tensor:
+    """How far grey is moved, in units of the learning rate, by a gradient that is `pull` everywhere and always."""
+    grey = torch.full(pull.shape, 0.5)
 
     def objective(image: Tensor) -> Losses:
-        total, zero = image[..., :4].sum(), torch.zeros(())
+        total, zero = (image * pull).sum(), torch.zeros(())
         return Losses(total, total, zero, zero, zero)
 
-    image, _, _ = optimize(objective, start(), Moments.zero(start()), iterations=3, learning_rate=0.02)
-    assert torch.equal(image[..., 4:], start()[..., 4:])
-    assert (image[..., :4] <= start()[..., :4]).all()
+    moments = Moments.zero(grey) if moments is None else moments
+    return (optimize(objective, grey, moments, iterations=iterations, learning_rate=0.001)[0] - grey) / 0.001
+
+
+def test_what_is_finer_than_a_level_moves_the_finest_only() -> None:
+    y, x = torch.meshgrid(torch.arange(32), torch.arange(48), indexing="ij")
+    board = (1.0 - 2 * ((x + y) % 2)).expand(SHAPE)
+    assert torch.allclose(pulled(board), -board, atol=1e-3)
+
+
+def test_levels_lie_over_each_other() -> None:
+    """Pulled in the upper left only, the image moves there and not elsewhere, whichever level pulls."""
+    pull = torch.zeros(1, 1, 64, 64)
+    pull[..., :16, :16] = 1
+    moved = pulled(pull)
+    assert moved[..., :10, :10].max() < -2.3
+    assert moved[..., 32:, :].abs().max() < 1e-6
+    assert moved[..., :, 32:].abs().max() < 1e-6
+
+
+def test_pixels_that_nothing_pulls_at_stay_as_they_are() -> None:
+    """Where the gradient is nothing at all, a step must not be 0 / 0."""
+    assert torch.equal(pulled(torch.zeros(SHAPE), iterations=3), torch.zeros(SHAPE))
 
 
 def test_the_total_goes_down_and_what_is_answered_is_the_loss_before_the_last_step() -> None:

@@ -193,11 +193,27 @@ def test_an_encoder_that_does_not_finish_is_killed(tmp_path: Path) -> None:
     pipe.close()
 
 
-def test_complaints_are_the_last_line_without_boilerplate(text_as_video: Path) -> None:
-    process = ffmpeg.decode(text_as_video, 64, 48)
-    assert process.finish() != 0
-    assert "Conversion failed" not in process.complaint()
-    assert "Invalid data" in process.complaint()
+@pytest.mark.skipif(os.name == "nt", reason="a shell script plays ffmpeg")
+def test_complaints_are_the_last_line_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "ffmpeg"
+    script.write_text("#!/bin/sh\necho first >&2; echo 'the reason' >&2; echo; echo 'Conversion failed!' >&2; exit 3\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
+    process = ffmpeg.decode(tmp_path / "clip.mp4", 64, 48)
+    assert process.finish() == 3
+    assert process.complaint() == "the reason"
+    script.write_text("#!/bin/sh\nexit 4\n")
+    with pytest.raises(WorkError, match="stopped without a word"):
+        list(ffmpeg.decode(tmp_path / "clip.mp4", 64, 48).frames(64, 48))
+
+
+def test_no_ffmpeg_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise RuntimeError("No ffmpeg exe could be found.")
+
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", none)
+    with pytest.raises(WorkError, match="pip install imageio-ffmpeg"):
+        ffmpeg.executable()
 
 
 @pytest.mark.parametrize(
@@ -208,6 +224,7 @@ def test_complaints_are_the_last_line_without_boilerplate(text_as_video: Path) -
         ("pcm", ".mkv", True),
         ("pcm", ".mov", True),
         ("pcm", ".mp4", False),
+        ("pcm", ".m4v", False),
         ("vorbis", ".mkv", True),
         ("vorbis", ".MP4", False),
         ("vorbis", ".mov", False),

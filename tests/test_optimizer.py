@@ -119,6 +119,15 @@ def test_levels_lie_over_each_other() -> None:
     assert moved[..., :, 32:].abs().max() < 1e-6
 
 
+def test_coarse_steps_come_without_blocks() -> None:
+    """Where the pull changes sign, the coarse levels' steps change over several pixels."""
+    pull = torch.ones(1, 1, 64, 64)
+    pull[..., 32:] = -1
+    coarse = (pulled(pull) + pull)[0, 0, 30]  # without the finest level's
+    assert (coarse[1:] - coarse[:-1]).max() < 1.5
+    assert coarse[-1] - coarse[0] > 2
+
+
 def test_pixels_that_nothing_pulls_at_stay_as_they_are() -> None:
     """Where the gradient is nothing at all, a step must not be 0 / 0."""
     assert torch.equal(pulled(torch.zeros(SHAPE), iterations=3), torch.zeros(SHAPE))

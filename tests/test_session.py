@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from media import NTSC, blobs, decode, ffmpeg, look_at, loudness, numbers, read_png, sound_md5, stepped, write_clip
@@ -106,6 +107,14 @@ def test_a_picture_is_the_same_for_the_same_seed(picture: ImageConfig, tmp_path:
     assert np.array_equal(painted(init_noise=1.0, seed=1), noise)
     half = painted(init_noise=0.5, seed=1).astype(np.float64)
     assert np.abs(half - painted()).mean() < np.abs(noise.astype(np.float64) - painted()).mean()
+
+
+def test_a_picture_can_begin_as_its_style(picture: ImageConfig, tmp_path: Path) -> None:
+    run_image(replace(picture, iterations=1, init="style"), StyleSettings(learning_rate=1e-5), quietly)
+    begun = read_png(tmp_path / "out.png").astype(np.float64)
+    squeezed = cv2.resize(read_png(picture.style[0]), (64, 48), interpolation=cv2.INTER_AREA)
+    assert np.abs(begun - squeezed).mean() < 8
+    assert np.abs(begun - read_png(picture.content)).mean() > 20
 
 
 def test_several_styles_are_blended(picture: ImageConfig, photo: Path, tmp_path: Path) -> None:

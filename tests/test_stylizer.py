@@ -12,7 +12,7 @@ from media import blobs, sliding
 from nst_video.device import Compute
 from nst_video.frame import Pixels
 from nst_video.networks import FeatureNetwork
-from nst_video.optimizer import Moments
+from nst_video.optimizer import Moments, optimize
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
 from nst_video.weights import load_network
@@ -316,6 +316,24 @@ def test_a_scene_cut_or_another_shape_starts_afresh(use_flow: bool) -> None:
         assert painted.iterations == 5
         assert after.moments.age == 5
         assert np.array_equal(painted.pixels, make(iterations=5).step(cut, StyleSettings(), None)[0].pixels)
+
+
+def test_the_optimisers_memory_moves_along_with_the_painting(monkeypatch: pytest.MonkeyPatch) -> None:
+    stylizer, begun = make(iterations=1), list[Moments]()
+    _, state = stylizer.step(CONTENT, StyleSettings(), None)
+    flow = torch.zeros(1, 2, 48, 64)
+    flow[:, 0] = 8
+    monkeypatch.setattr(stylizer, "_flow", lambda previous, current: (flow, -flow))
+
+    def note(objective: Any, image: Any, moments: Moments, **given: Any) -> Any:
+        begun.append(moments)
+        return optimize(objective, image, moments, **given)
+
+    monkeypatch.setattr("nst_video.stylizer.optimize", note)
+    stylizer.step(CONTENT, StyleSettings(), state)
+    for moved, before in ((begun[0].mean, state.moments.mean), (begun[0].square, state.moments.square)):
+        error = (moved[0][..., :-8] - before[0][..., 8:]).abs().max()
+        assert error < 1e-3 * before[0].abs().max()
 
 
 @pytest.mark.parametrize(("motion", "moves"), [(0.2, False), (3.0, True)])

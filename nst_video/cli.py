@@ -187,7 +187,7 @@ def _networks(_: argparse.Namespace) -> int:
         if path.is_file():
             where = f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
         elif info.url is not None:
-            where = f"not here yet; fetched on first use to {path}"
+            where = f"not here yet; fetched on first use to {path}, or given with --weights FILE"
         else:
             where = f"missing: {path}"
         print(f"{info.name:12} {info.description}\n{'':12} {where}")

@@ -130,10 +130,30 @@ def decode(clip: Path, width: int, height: int, *, start: float = 0.0, duration:
     window = (["-ss", f"{start:.6f}"] if start else []) + (["-t", f"{duration:.6f}"] if duration is not None else [])
     arguments = [
         *window, "-i", _plain(clip), "-map", "0:V:0", "-fps_mode", "passthrough",
-        "-vf", f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int,setsar=1",
+        "-vf", f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1",
     ]  # fmt: skip
     return Ffmpeg(arguments, what=f"cannot decode {clip}", reads=True)
+
+
+def timing(clip: Path) -> tuple[int, float]:
+    """How many pictures the first video stream holds, and the seconds from the first to the end of the last.
+
+    Reads every packet's time without decoding it: a container's own word on variable rates is not to be had.
+    """
+    done = _run(["-i", _plain(clip), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"])
+    base, shown = 0.0, []
+    for line in done.stdout.decode().splitlines():
+        if line.startswith("#tb 0:"):
+            numerator, denominator = line.removeprefix("#tb 0:").split("/")
+            base = int(numerator) / int(denominator)
+        elif not line.startswith("#"):
+            _, _, pts, length, *_ = map(str.strip, line.split(","))
+            shown.append((int(pts), int(length)))
+    if not shown:
+        return 0, 0.0
+    (first, _), (last, duration) = min(shown), max(shown)
+    return len(shown), (last + duration - first) * base
 
 
 def encode(

@@ -60,7 +60,7 @@ OnProgress = Callable[[Progress], None]
 
 def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:
     """Paint one still picture. Raises the errors of `nst_video.errors`."""
-    check_output(config.output, PICTURE_SUFFIXES, (config.content, *config.style))
+    _check_outputs(config, PICTURE_SUFFIXES, config.content)
     begun = time.perf_counter()
     with ExitStack() as stack:
         log = _open_log(config, stack)
@@ -86,7 +86,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
     Ctrl-C (KeyboardInterrupt in the calling thread) ends the film after the frames that are in hand; a second one
     gives up. Raises the errors of `nst_video.errors`, and then leaves no output.
     """
-    check_output(config.output, FILM_SUFFIXES, (config.clip, *config.style))
+    _check_outputs(config, FILM_SUFFIXES, config.clip)
     begun = time.perf_counter()
     with ExitStack() as stack:
         log = _open_log(config, stack)
@@ -196,6 +196,13 @@ def _timed(source: VideoFile) -> Iterator[tuple[Frame, float]]:
         if frame is None:
             return
         yield frame, time.perf_counter() - started
+
+
+def _check_outputs(config: SessionConfig, suffixes: tuple[str, ...], content: Path) -> None:
+    inputs = (content, *config.style, *([config.weights] if config.weights else []))
+    check_output(config.output, suffixes, inputs)
+    if config.log_json is not None:
+        check_output(config.log_json, None, (*inputs, config.output))
 
 
 def _open_log(config: SessionConfig, stack: ExitStack) -> TextIO | None:

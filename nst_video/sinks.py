@@ -17,14 +17,14 @@ FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
-def check_output(output: Path, suffixes: tuple[str, ...], inputs: tuple[Path, ...] = ()) -> None:
+def check_output(output: Path, suffixes: tuple[str, ...] | None, inputs: tuple[Path, ...] = ()) -> None:
     """Find out before the work starts whether `output` can be written.
 
     Raises:
-        SinkError: its suffix is not one of `suffixes`, it is one of `inputs`, its folder is missing or
-            cannot be written to.
+        SinkError: its suffix is not one of `suffixes` (None: any will do), it is one of `inputs`, its folder is
+            missing or cannot be written to.
     """
-    if output.suffix.lower() not in suffixes:
+    if suffixes is not None and output.suffix.lower() not in suffixes:
         raise SinkError(f"cannot write {output}: its name must end in {', '.join(suffixes)}")
     if output.is_dir():
         raise SinkError(f"cannot write {output}: it is a folder")
@@ -40,6 +40,11 @@ def check_output(output: Path, suffixes: tuple[str, ...], inputs: tuple[Path, ..
             raise PermissionError(13, "the file is write-protected")
     except OSError as error:
         raise SinkError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _partial(output: Path) -> Path:
+    """The name that `output` has until it is whole; no other run and no file of the user's has it."""
+    return output.with_name(f".{output.stem}.{os.getpid()}.partial{output.suffix}")
 
 
 class VideoWriter:
@@ -59,7 +64,7 @@ class VideoWriter:
         duration: float | None = None,
     ) -> None:
         self._output, self._frame_rate, self._written = output, frame_rate, 0
-        self._partial = output.with_name(f"{output.stem}.partial{output.suffix}")
+        self._partial = _partial(output)
         self._encoder = ffmpeg.encode(
             self._partial,
             width,
@@ -103,7 +108,7 @@ def write_picture(output: Path, pixels: Pixels) -> None:
     Raises:
         WorkError: it could not be written.
     """
-    partial = output.with_name(f"{output.stem}.partial{output.suffix}")
+    partial = _partial(output)
     try:
         imageio.imwrite(partial, pixels, plugin="pillow", quality=95)  # formats without loss ignore the quality
         os.replace(partial, output)

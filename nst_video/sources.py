@@ -86,6 +86,10 @@ def probe(path: Path) -> StreamInfo:
         capture.release()
     # 23.976 must come out as 24000/1001: rounded, the film drifts away from its sound.
     frame_rate = Fraction(rate).limit_denominator(1001) if 0 < rate <= 1000 else Fraction(25)
+    pictures, seconds = ffmpeg.timing(path)
+    if pictures > 1 and abs(pictures / frame_rate - seconds) > max(0.01 * seconds, 1.5 / frame_rate):
+        # A variable rate, of which the container tells the largest or a guess: the film shall last as long as the clip.
+        frame_rate, count = Fraction(pictures / seconds).limit_denominator(1001), pictures
     return StreamInfo(round(width * aspect), int(height), frame_rate, int(count) if count > 0 else None)
 
 

@@ -119,8 +119,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except Exception as error:  # a damaged file makes an unpickler fail in any way there is
-        raise WeightsError(f"{path} is no weight file (.safetensors or .pth): {_first_line(error)}") from None
+    except Exception:  # a damaged file makes an unpickler fail in any way there is
+        raise WeightsError(f"{path} is no weight file that can be read (.safetensors or .pth)") from None
     if not isinstance(state, Mapping) or not all(isinstance(t, Tensor) for t in state.values()):
         raise WeightsError(f"{path} holds no state dict (names to tensors)")
     return {name: tensor.float() for name, tensor in state.items()}
@@ -176,7 +176,7 @@ def _download(info: NetworkInfo, target: Path) -> None:
         state = {k: t.contiguous() for k, t in read_state(whole).items() if k.startswith("features.")}
         save_file(state, partial)
         os.replace(partial, target)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+    except (urllib.error.URLError, OSError, RuntimeError, WeightsError) as error:
         raise WeightsError(
             f"could not download {info.name} ({_first_line(error)}); "
             f"give a file you have with --weights FILE, or use --network lite"

@@ -199,7 +199,7 @@ def test_help_and_version(arguments: list[str], capsys: pytest.CaptureFixture[st
         ("image PHOTO --style STYLE -o GONE/OUT.png", "there is no folder"),
         ("image PHOTO --style STYLE -o PHOTO", "it is the input"),
         ("image PHOTO --style STYLE -o STYLE", "it is the input"),
-        ("image PHOTO --style STYLE -o OUT.png --log-json GONE/log", "--log-json"),
+        ("image PHOTO --style STYLE -o OUT.png --log-json GONE/log", "there is no folder"),
         ("image PHOTO --style STYLE -o OUT.png --crf 3", "--crf"),
         ("video CLIP --style STYLE -o OUT.mp4 --crf 0", "--crf must be from 1 to 51, not 0"),
         ("video CLIP --style STYLE -o OUT.mp4 --start 3 --end 2", "--end must lie behind --start"),

@@ -24,6 +24,7 @@ from nst_video.frame import Pixels
 from nst_video.pipeline import Pipeline
 from nst_video.session import Progress, Summary, run_image, run_video
 from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
+from nst_video.sources import probe
 from nst_video.stylizer import Stylizer
 
 UNPAINTED = StyleSettings(strength=0)
@@ -234,11 +235,24 @@ def test_a_window_has_its_frames_and_its_sound_in_time(
     assert len(loudness(out)) / 8000 == pytest.approx(1.04, abs=0.1)
 
 
-def test_every_frame_of_variable_timing_comes_once(
+def test_a_clip_of_variable_timing_keeps_its_frames_and_its_length(
     film: Callable[..., VideoConfig], uneven: Path, tmp_path: Path
 ) -> None:
-    convert(film(uneven))
+    """Nine steps of five times 1/25 s and four times 1/5 s, and the last frame's own 1/25 s: 1.04 s."""
+    summary = convert(film(uneven))
     assert numbers(decode(tmp_path / "out.mp4")) == list(range(10))
+    assert not summary.incomplete
+    result = probe(tmp_path / "out.mp4")
+    assert 10 / result.frame_rate == pytest.approx(1.04, abs=0.05)
+
+
+def test_a_log_must_not_overwrite_an_input_or_the_film(
+    film: Callable[..., VideoConfig], clip: Path, tmp_path: Path
+) -> None:
+    before = clip.read_bytes()
+    with pytest.raises(SinkError, match="it is the input"):
+        convert(film(clip, log_json=clip))
+    assert clip.read_bytes() == before
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])
@@ -454,7 +468,7 @@ def test_an_error_while_painting_is_raised_and_leaves_nothing(
         ({"input": "gone"}, SourceError, "gone"),
         ({"input": "text"}, SourceError, "text.mp4"),
         ({"weights": "gone.pth"}, WeightsError, "gone.pth"),
-        ({"log_json": "gone/log"}, SinkError, "--log-json"),
+        ({"log_json": "gone/log"}, SinkError, "there is no folder"),
         ({"device": "mps"}, SettingsError, "--device"),
     ],
 )

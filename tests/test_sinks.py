@@ -111,7 +111,7 @@ def test_giving_up_leaves_nothing_and_an_older_film_as_it_was(tmp_path: Path, cl
     output.write_bytes(b"old")
     sink = writer(output, audio_from=clip)
     feed(sink, stepped(2, 48, 64))
-    (tmp_path / "out.partial.mp4").touch()  # in case that the encoder has not got so far yet
+    sink._partial.touch()  # in case that the encoder has not got so far yet
     sink.discard()
     sink.discard()
     assert names(tmp_path) == ["out.mp4"]

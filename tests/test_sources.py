@@ -85,6 +85,7 @@ def test_a_turned_clip_of_pixels_that_are_not_square(tmp_path: Path, anamorphic:
 
 def test_every_frame_of_a_clip_of_variable_timing_comes_once(uneven: Path) -> None:
     assert numbers(pixels(VideoFile(uneven))) == list(range(10))
+    assert VideoFile(uneven).info.frame_count == 10
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class State:
     """What one frame hands to the next: how the clip looked, how the painting looks, the optimiser's memory."""
 
     grey: NDArray[np.uint8]
+    content: Tensor
     image: Tensor
     moments: Moments
 
@@ -141,7 +142,7 @@ class Stylizer:
             values = losses.values()
         with _timed(seconds, "color"):
             painted = to_pixels(self.finish(image, frame, settings))
-        return Painted(painted, iterations, values, seconds), State(now, image, moments)
+        return Painted(painted, iterations, values, seconds), State(now, content, image, moments)
 
     def finish(self, image: Tensor, frame: Tensor, settings: StyleSettings) -> Tensor:
         """An optimised image as the user wants to see it: at the frame's size, with its colours and strength."""
@@ -160,7 +161,9 @@ class Stylizer:
     def _carry(self, state: State, now: NDArray[np.uint8], content: Tensor) -> _Beginning | None:
         """The last result and its moments moved to where things are now, holes filled from the content.
 
-        None at a scene cut: hardly anything of the last frame is to be seen in this one.
+        What has changed in the content beyond its motion (a mouth opens, a light sweeps by) is added to the painting:
+        a few iterations would not get there by themselves. None at a scene cut: hardly anything of the last frame is
+        to be seen in this one.
         """
         if state.grey.shape != now.shape:
             return None
@@ -171,7 +174,8 @@ class Stylizer:
         if visible.mean() < 1 - SCENE_CUT:
             return None
         flow = steady(flow)
-        image = backward_warp(state.image, flow)
+        image, before = backward_warp(torch.cat((state.image, state.content), dim=1), flow).chunk(2, dim=1)
+        image = (image + content - before).clamp_(0, 1)
         moments = _carry_moments(state.moments, flow)
         start = torch.where(visible > 0, image, content)
         return _Beginning(start, moments, image, visible * motion_boundaries(flow))

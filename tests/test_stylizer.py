@@ -447,3 +447,13 @@ def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None
         shift = 8 // 2**level
         assert torch.allclose(after[..., :-shift], before[..., :-shift] + shift, atol=1e-3)
     assert all(torch.equal(a, b) for a, b in zip(carried.mean, carried.square, strict=True))
+
+
+def test_what_changes_in_the_content_without_moving_changes_in_the_painting() -> None:
+    """A light goes on: the painting brightens at once, not after the many steps that the optimiser would take."""
+    stylizer = make(iterations=1, first_iterations=10)
+    settings = StyleSettings(temporal_weight=0, learning_rate=1e-5)
+    dim = (CONTENT // 2 + 40).astype(np.uint8)
+    _, state = stylizer.step(dim, settings, None)
+    _, after = stylizer.step(dim + np.uint8(25), settings, state)
+    assert (after.image - state.image).median().item() == pytest.approx(25 / 255, abs=0.01)

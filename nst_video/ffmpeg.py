@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -129,31 +130,47 @@ def decode(clip: Path, width: int, height: int, *, start: float = 0.0, duration:
     """Decode the first video stream, upright, to RGB at width×height: each frame once, whatever its timing."""
     window = (["-ss", f"{start:.6f}"] if start else []) + (["-t", f"{duration:.6f}"] if duration is not None else [])
     arguments = [
-        *window, "-i", _plain(clip), "-map", "0:V:0", "-fps_mode", "passthrough",
+        *window, "-i", plain(clip), "-map", "0:V:0", "-fps_mode", "passthrough",
         "-vf", f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1",
     ]  # fmt: skip
     return Ffmpeg(arguments, what=f"cannot decode {clip}", reads=True)
 
 
-def timing(clip: Path) -> tuple[int, float]:
-    """How many pictures the first video stream holds, and the seconds from the first to the end of the last.
+_DISCARD = 4  # AV_PKT_FLAG_DISCARD: what an edit list cuts away
+_CUT_SHORT = re.compile(rb"partial file|ended prematurely")
 
-    Reads every packet's time without decoding it: a container's own word on variable rates is not to be had.
+
+@dataclass(frozen=True)
+class Packets:
+    """The pictures of a video stream as they lie in the file: when each comes, in seconds from the first, in order."""
+
+    times: list[float]
+    end: float
+    damaged: bool
+    """The file ends before its stream does."""
+
+
+def packets(clip: Path) -> Packets:
+    """Read the times of all packets of the first video stream, without decoding any.
+
+    A container's own word on lengths and rates is often an estimate. By dts, which every file has; the order of
+    pictures within a group does not matter here. No times when there is no video or no file.
     """
-    done = _run(["-i", _plain(clip), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"])
-    base, shown = 0.0, []
+    done = _run(["-i", plain(clip), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"])
+    base, found = 0.0, []
     for line in done.stdout.decode().splitlines():
         if line.startswith("#tb 0:"):
             numerator, denominator = line.removeprefix("#tb 0:").split("/")
             base = int(numerator) / int(denominator)
         elif not line.startswith("#"):
-            _, _, pts, length, *_ = map(str.strip, line.split(","))
-            shown.append((int(pts), int(length)))
-    if not shown:
-        return 0, 0.0
-    (first, _), (last, duration) = min(shown), max(shown)
-    return len(shown), (last + duration - first) * base
+            _, dts, _, length, _, _, *more = map(str.strip, line.split(","))
+            if not any(part.startswith("F=") and int(part[2:], 16) & _DISCARD for part in more):
+                found.append((int(dts), int(length)))
+    found.sort()
+    times = [(dts - found[0][0]) * base for dts, _ in found]
+    end = times[-1] + found[-1][1] * base if found else 0.0
+    return Packets(times, end, bool(_CUT_SHORT.search(done.stderr)))
 
 
 def encode(
@@ -185,12 +202,12 @@ def encode(
     arguments = [
         "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
         "-r", "{}/{}".format(*frame_rate), "-i", "pipe:0",
-        *([*window, "-i", _plain(audio_from)] if audio_from else []),
+        *([*window, "-i", plain(audio_from)] if audio_from else []),
         "-map", "0:v", *(sound if audio_from else []),
         "-vf", filters, "-c:v", library, "-crf", str(crf), "-preset", "medium",
         *(["-x265-params", "log-level=error", "-tag:v", "hvc1"] if codec == "h265" else []),
         *(["-movflags", "+faststart"] if output.suffix.lower() != ".mkv" else []),
-        _plain(output),
+        plain(output),
     ]  # fmt: skip
     return Ffmpeg(arguments, what=f"cannot write {output}", reads=False)
 
@@ -202,7 +219,7 @@ def audio_fits(clip: Path, output: Path) -> bool:
     """
     trial = output.with_name(f"{output.stem}.sound{output.suffix}")
     try:
-        done = _run(["-t", "0.5", "-i", _plain(clip), "-map", "0:a", "-c", "copy", _plain(trial)])
+        done = _run(["-t", "0.5", "-i", plain(clip), "-map", "0:a", "-c", "copy", plain(trial)])
     finally:
         trial.unlink(missing_ok=True)
     unplayable = _UNPLAYABLE.get(output.suffix.lower())
@@ -217,7 +234,7 @@ def cut(film: Path, seconds: float) -> None:
     """Shorten a film to `seconds` in place, without encoding it again; left as it is if that fails."""
     shorter = film.with_name(f"{film.stem}.cut{film.suffix}")
     try:
-        done = _run(["-i", _plain(film), "-t", f"{seconds:.6f}", "-map", "0", "-c", "copy", _plain(shorter)])
+        done = _run(["-i", plain(film), "-t", f"{seconds:.6f}", "-map", "0", "-c", "copy", plain(shorter)])
         if done.returncode == 0:
             os.replace(shorter, film)
     finally:
@@ -230,7 +247,7 @@ def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, capture_output=True, timeout=FINISH_TIMEOUT_S, check=False)
 
 
-def _plain(path: Path) -> str:
+def plain(path: Path) -> str:
     # `file:` keeps ffmpeg from reading a protocol or an option into a name such as "a:b.mp4" or "-x.mp4".
     return f"file:{path}"
 

@@ -52,8 +52,8 @@ def backward_warp(image: Tensor, flow: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     position = _positions(flow) + flow
     scale = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]).to(flow).view(1, 2, 1, 1)
-    grid = (position * scale - 1).permute(0, 2, 3, 1)
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    grid = (position * scale - 1).clamp(-1, 1).permute(0, 2, 3, 1)  # padding_mode="border" is missing on older MPS
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
 def steady(flow: Tensor) -> Tensor:

@@ -36,5 +36,5 @@ class StreamInfo:
     width: int
     height: int
     frame_rate: Fraction
-    frame_count: int | None
-    """As the container declares it; None when it does not."""
+    frame_count: int
+    """How many frames there are; of a file that was cut short, how many there should be."""

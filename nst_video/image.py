@@ -29,7 +29,10 @@ def read_picture(path: Path) -> Pixels:
         data = np.fromfile(path, dtype=np.uint8)  # cv2.imread cannot open every path on Windows
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}") from None
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:  # a header that announces more pixels than OpenCV takes
+        bgr = None
     if bgr is None:
         raise SourceError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, TIFF, BMP …)")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -19,7 +19,7 @@ CAPACITY = 4  # frames between two stages: enough to ride out a slow one, little
 
 
 class _Aborted(Exception):
-    """A channel was aborted: its stage has nothing left to do."""
+    """A channel takes or gives nothing any more: its stage has nothing left to do."""
 
 
 class Channel(Generic[T]):
@@ -33,10 +33,17 @@ class Channel(Generic[T]):
 
     def put(self, item: T) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._aborted or len(self._items) < self._capacity)
-            if self._aborted:
+            self._changed.wait_for(lambda: self._aborted or self._closed or len(self._items) < self._capacity)
+            if self._aborted or self._closed:
                 raise _Aborted
             self._items.append(item)
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        """Drop what is in it and take no more."""
+        with self._changed:
+            self._items.clear()
+            self._closed = True
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -83,6 +90,7 @@ class Pipeline:
         self._channels: list[Channel[Any]] = []
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
+        self._inlet: Channel[Any] | None = None
         self._lock = threading.Lock()
         self._stopping, self._aborting = threading.Event(), threading.Event()
 
@@ -105,7 +113,8 @@ class Pipeline:
             finally:
                 _close(items)
 
-        return self._start("read", pull)
+        self._inlet = self._start("read", pull)
+        return self._inlet
 
     def stage(self, name: str, work: Callable[[T], U], inbox: Channel[T]) -> Channel[U]:
         """Apply `work` to everything that comes in, in order, in a thread."""
@@ -119,8 +128,10 @@ class Pipeline:
             raise self._error
 
     def stop(self) -> None:
-        """Read no more; what has been read is still worked off."""
+        """Read no more; what a stage has begun on is still finished, what waits for its first stage is dropped."""
         self._stopping.set()
+        if self._inlet is not None:
+            self._inlet.shut()
 
     def check(self) -> None:
         """To be called now and then by a stage's work that takes long: leaves it when the pipeline was aborted."""

@@ -35,7 +35,7 @@ class ProgressBar:
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(total=progress.total, unit=f" {self._unit}s", dynamic_ncols=True)
-            self._bar.set_postfix_str(loss, refresh=not progress.done)
+            self._bar.set_postfix_str(loss, refresh=bool(progress.detail))
             self._bar.update(progress.done - self._bar.n)
         elif (now := time.monotonic()) - self._told > EVERY_S or progress.done == progress.total:
             self._told = now

@@ -44,15 +44,15 @@ class Summary:
 
     output: Path
     done: int
-    expected: int | None
+    expected: int
     seconds: float
     device: str
     interrupted: bool = False
 
     @property
     def incomplete(self) -> bool:
-        """Clearly fewer frames came than the container declared (some containers only estimate)."""
-        return self.expected is not None and not self.interrupted and self.done < 0.98 * self.expected - 1
+        """Clearly fewer frames came than the file holds or should hold."""
+        return not self.interrupted and self.done < 0.98 * self.expected - 1
 
 
 OnProgress = Callable[[Progress], None]
@@ -63,9 +63,9 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
     _check_outputs(config, PICTURE_SUFFIXES, config.content)
     begun = time.perf_counter()
     with ExitStack() as stack:
-        log = _open_log(config, stack)
         content = read_picture(config.content)
         stylizer, compute = _stylizer(config, settings, config.iterations)
+        log = _open_log(config, stack)
 
         def report(iteration: int, _: Tensor, losses: Losses) -> None:
             if iteration % REPORT_EVERY == 0 or iteration == config.iterations:
@@ -89,7 +89,6 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
     _check_outputs(config, FILM_SUFFIXES, config.clip)
     begun = time.perf_counter()
     with ExitStack() as stack:
-        log = _open_log(config, stack)
         source = VideoFile(config.clip, start=config.start, end=config.end)
         stylizer, compute = _stylizer(
             config,
@@ -98,6 +97,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             first_iterations=config.first_iterations,
             use_flow=config.flow == "dis",
         )
+        log = _open_log(config, stack)
         # Left in this order: decoder and encoder end, then the threads that may be waiting for them.
         pipeline = stack.enter_context(Pipeline())
         stack.callback(source.close)
@@ -134,21 +134,23 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             sink.write(Frame(painted.pixels, frame.index, frame.pts, frame.time_base))
             return frame, painted, {"read": read_seconds, "write": time.perf_counter() - started}
 
-        done, interrupted = 0, False
+        done, interrupted, losses = 0, False, dict[str, float]()
         written = pipeline.stage("write", write, pipeline.stage("stylise", paint, pipeline.read(_timed(source))))
         while True:
             try:
                 for frame, painted, seconds in pipeline.results(written):
                     done += 1
                     _log(log, frame.index, frame.seconds, painted, seconds)
-                    on_progress(Progress(done, source.info.frame_count, painted.losses))
+                    losses = painted.losses
+                    on_progress(Progress(done, source.info.frame_count, losses))
+                sink.close(interrupted=interrupted)
                 break
             except KeyboardInterrupt:
                 if interrupted or not done:
                     raise
                 interrupted = True
                 pipeline.stop()
-        sink.close(interrupted=interrupted)
+                on_progress(Progress(done, source.info.frame_count, losses, "finishing; Ctrl-C again gives up"))
     seconds_all = time.perf_counter() - begun
     return Summary(config.output, done, source.info.frame_count, seconds_all, compute.name, interrupted)
 
@@ -164,7 +166,7 @@ def _stylizer(
     config.check_blend(settings)
     styles = [read_picture(path) for path in config.style]
     compute = Compute.choose(config.device, config.precision, config.threads)
-    network = load_network(config.network, weights=config.weights, pooling=config.pooling)
+    network = load_network(config.network, weights=config.weights, pooling=config.pooling, progress=not config.quiet)
     network.check_layers(settings.content_layers, "--content-layers")
     network.check_layers(settings.style_layers, "--style-layers")
     stylizer = Stylizer(

@@ -123,7 +123,7 @@ class SessionConfig(_Checked):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", help="where to compute")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting("auto", help="number format of the network")
     threads: int = setting(0, low=0, high=1024, help="CPU threads to compute with; 0 leaves it to the machine")
-    seed: int = setting(0, low=0, help="for everything random")
+    seed: int = setting(0, low=0, high=2**63 - 1, help="for everything random: the noise of a start (films have none)")
     log_json: Path | None = setting(None, metavar="FILE", help="write a line of JSON for each image or frame")
     quiet: bool = setting(False, help="print nothing but errors")
 

@@ -63,7 +63,7 @@ class VideoWriter:
         start: float = 0.0,
         duration: float | None = None,
     ) -> None:
-        self._output, self._frame_rate, self._written = output, frame_rate, 0
+        self._output, self._frame_rate, self._written, self._done = output, frame_rate, 0, False
         self._partial = _partial(output)
         self._encoder = ffmpeg.encode(
             self._partial,
@@ -94,12 +94,14 @@ class VideoWriter:
             raise WorkError(f"cannot write {self._output}: {self._encoder.complaint()}")
         if interrupted:
             ffmpeg.cut(self._partial, float(self._written / self._frame_rate))
-        os.replace(self._partial, self._output)
+        self._done = True
+        _rename(self._partial, self._output)
 
     def discard(self) -> None:
-        """Give up: nothing is left behind."""
+        """Give up: nothing is left behind. A film that was finished stays."""
         self._encoder.kill()
-        self._partial.unlink(missing_ok=True)
+        if not self._done:
+            self._partial.unlink(missing_ok=True)
 
 
 def write_picture(output: Path, pixels: Pixels) -> None:
@@ -111,7 +113,15 @@ def write_picture(output: Path, pixels: Pixels) -> None:
     partial = _partial(output)
     try:
         imageio.imwrite(partial, pixels, plugin="pillow", quality=95)  # formats without loss ignore the quality
+    except (OSError, ValueError) as error:  # a full disk; more pixels than the format has room for
+        partial.unlink(missing_ok=True)
+        raise WorkError(f"cannot write {output}: {getattr(error, 'strerror', None) or error}") from None
+    _rename(partial, output)
+
+
+def _rename(partial: Path, output: Path) -> None:
+    """Give a whole result its name; where that fails (a player holds the old one open), it is kept and named."""
+    try:
         os.replace(partial, output)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WorkError(f"cannot write {output}: {error.strerror}") from None
+        raise WorkError(f"cannot replace {output}: {error.strerror}; the result is in {partial}") from None

@@ -27,18 +27,9 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, *, start: float = 0.0, end: float | None = None) -> None:
-        whole = probe(path)
+        self.info = probe(path, start=start, end=end)
         self._path, self._start = path, start
         self._duration = None if end is None else end - start
-        count = whole.frame_count
-        if count is not None:
-            length = float(count / whole.frame_rate)
-            if start >= length:
-                raise SettingsError(f"--start must lie within the clip's {length:.2f} s, not at {start:g} s")
-            if start or self._duration is not None:
-                seconds = min(length - start, length if self._duration is None else self._duration)
-                count = max(1, round(seconds * float(whole.frame_rate)))
-        self.info = StreamInfo(whole.width, whole.height, whole.frame_rate, count)
         self._decoder: ffmpeg.Ffmpeg | None = None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -60,19 +51,21 @@ class VideoFile:
             self._decoder.kill()
 
 
-def probe(path: Path) -> StreamInfo:
-    """Shape, rate and length of a video file, as its container declares them.
+def probe(path: Path, *, start: float = 0.0, end: float | None = None) -> StreamInfo:
+    """Shape, rate and length of a video file, between `start` and `end` seconds.
 
     Raises:
         SourceError: there is no such file, or no video in it.
+        SettingsError: `start` lies behind the clip's end.
     """
     if not path.is_file():
         raise SourceError(f"no video file {path}")
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(ffmpeg.plain(path), cv2.CAP_FFMPEG)
     try:
-        if not capture.isOpened():
+        packets = ffmpeg.packets(path) if capture.isOpened() else None
+        if packets is None or not packets.times:
             raise SourceError(f"{path} is not a video that ffmpeg can read")
-        width, height, rate, count = (
+        width, height, rate, declared = (
             capture.get(key)
             for key in (
                 cv2.CAP_PROP_FRAME_WIDTH,
@@ -84,13 +77,18 @@ def probe(path: Path) -> StreamInfo:
         aspect = _pixel_aspect(capture)
     finally:
         capture.release()
+    stop = packets.end if end is None else min(end, packets.end)
+    count = sum(start <= time < stop for time in packets.times)
+    if not count:
+        raise SettingsError(f"--start must lie within the clip's {packets.end:.2f} s, not at {start:g} s")
     # 23.976 must come out as 24000/1001: rounded, the film drifts away from its sound.
     frame_rate = Fraction(rate).limit_denominator(1001) if 0 < rate <= 1000 else Fraction(25)
-    pictures, seconds = ffmpeg.timing(path)
-    if pictures > 1 and abs(pictures / frame_rate - seconds) > max(0.01 * seconds, 1.5 / frame_rate):
+    if abs(count / frame_rate - (stop - start)) > max(0.01 * (stop - start), 1.5 / frame_rate):
         # A variable rate, of which the container tells the largest or a guess: the film shall last as long as the clip.
-        frame_rate, count = Fraction(pictures / seconds).limit_denominator(1001), pictures
-    return StreamInfo(round(width * aspect), int(height), frame_rate, int(count) if count > 0 else None)
+        frame_rate = Fraction(count / (stop - start)).limit_denominator(1001)
+    if packets.damaged and start == 0 and end is None:
+        count = max(count, int(declared))
+    return StreamInfo(round(width * aspect), int(height), frame_rate, count)
 
 
 def _pixel_aspect(capture: cv2.VideoCapture) -> Fraction:

@@ -170,15 +170,16 @@ class Stylizer:
         if self._flow is None:
             return _Beginning(state.image, state.moments, state.image, torch.ones_like(content[:, :1]))
         flow, opposite = (f.to(content.device) for f in self._flow(state.grey, now))
+        boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
+        flow, opposite = steady(flow), steady(opposite)
         visible = occlusion_mask(flow, opposite)
         if visible.mean() < 1 - SCENE_CUT:
             return None
-        flow = steady(flow)
         image, before = backward_warp(torch.cat((state.image, state.content), dim=1), flow).chunk(2, dim=1)
         image = (image + content - before).clamp_(0, 1)
         moments = _carry_moments(state.moments, flow)
         start = torch.where(visible > 0, image, content)
-        return _Beginning(start, moments, image, visible * motion_boundaries(flow))
+        return _Beginning(start, moments, image, visible * boundaries)
 
     def _objective(self, image: Tensor, settings: StyleSettings, targets: _Targets, beginning: _Beginning) -> Losses:
         content_term, style_term = _TERMS[settings.loss]
@@ -221,7 +222,7 @@ class Stylizer:
                 size = fit(style.shape[2], style.shape[3], max(16, round(self._size * settings.style_scale)))
                 image = resize(style.to(content.device), size)
                 if matched:
-                    image = color.match_colors(image, content).clamp(0, 1)
+                    image = color.match_colors(image.cpu(), content.cpu()).clamp(0, 1).to(content)  # float64: no MPS
                 for layer, features in self._features(image, settings.style_layers).items():
                     share = gram_matrix(features) * (weight / sum(blend))
                     grams[layer] = grams[layer] + share if layer in grams else share
@@ -232,11 +233,10 @@ class Stylizer:
 def _carry_moments(moments: Moments, flow: Tensor) -> Moments:
     """The optimiser's memory moved along `flow`, each level by the flow of its own scale."""
     means, squares = [], []
-    for mean, square in zip(moments.mean, moments.square, strict=True):
-        height, width = mean.shape[-2:]
-        scale = torch.tensor([width / flow.shape[3], height / flow.shape[2]]).to(flow).view(1, 2, 1, 1)
-        coarse = flow if mean.shape[-2:] == flow.shape[-2:] else F.adaptive_avg_pool2d(flow, (height, width)) * scale
-        moved = backward_warp(torch.cat((mean, square), dim=1), coarse)
+    for level, (mean, square) in enumerate(zip(moments.mean, moments.square, strict=True)):
+        if level:
+            flow = F.avg_pool2d(flow, 2) / 2
+        moved = backward_warp(torch.cat((mean, square), dim=1), flow)
         means.append(moved[:, :3])
         squares.append(moved[:, 3:])
     return Moments(tuple(means), tuple(squares), moments.age)

@@ -79,10 +79,12 @@ NETWORKS: dict[str, NetworkInfo] = {
 }
 
 
-def load_network(name: str, *, weights: Path | None = None, pooling: Pooling = "max") -> FeatureNetwork:
+def load_network(
+    name: str, *, weights: Path | None = None, pooling: Pooling = "max", progress: bool = True
+) -> FeatureNetwork:
     """The network `name`, frozen, in float32 on the CPU, normalised; `weights` instead of its own file.
 
-    Downloads on first use where the network is not shipped.
+    Downloads on first use where the network is not shipped, with a bar if `progress`.
 
     Raises:
         WeightsError: the file is missing, damaged or holds another network; or the download failed.
@@ -91,7 +93,7 @@ def load_network(name: str, *, weights: Path | None = None, pooling: Pooling = "
     if weights is None:
         weights = info.path()
         if info.url is not None and not weights.is_file():
-            _download(info, weights)
+            _download(info, weights, progress=progress)
     state = read_state(weights)
     network = _lite(state, weights) if name == "lite" else vgg19(state, weights, caffe=name == "vgg19-caffe")
     network.pooling = pooling
@@ -163,7 +165,7 @@ def _fill(network: FeatureNetwork, state: Mapping[str, Tensor], origin: Path, wh
     network.load_state_dict({name: state[name] for name in network.state_dict()})
 
 
-def _download(info: NetworkInfo, target: Path) -> None:
+def _download(info: NetworkInfo, target: Path, *, progress: bool) -> None:
     """Fetch a full VGG-19, keep its convolutions only (80 of 548 MB) at `target`."""
     assert info.url is not None
     whole, partial = target.with_suffix(".download"), target.with_suffix(".partial")
@@ -172,7 +174,7 @@ def _download(info: NetworkInfo, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         url = info.url()
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # download_url_to_file itself would wait forever
-        torch.hub.download_url_to_file(url, str(whole), hash_prefix=info.sha256_prefix, progress=True)
+        torch.hub.download_url_to_file(url, str(whole), hash_prefix=info.sha256_prefix, progress=progress)
         state = {k: t.contiguous() for k, t in read_state(whole).items() if k.startswith("features.")}
         save_file(state, partial)
         os.replace(partial, target)

@@ -34,7 +34,7 @@ def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Compute.choose().dtype == torch.bfloat16
     assert Compute.choose().name == "Some GPU, bf16"
     pretend(monkeypatch, cuda=True, bf16=False)
-    assert Compute.choose().dtype == torch.float16
+    assert Compute.choose().dtype == torch.float32
 
 
 def test_what_was_asked_for_is_taken_though_there_is_better(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,26 @@ def test_formats_without_loss_have_none(tmp_path: Path, suffix: str) -> None:
 def test_a_picture_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(WorkError, match=r"cannot write .*out\.png"):
         write_picture(tmp_path / "gone" / "out.png", blobs(8, 8))
-    (tmp_path / "out.png").mkdir()
-    with pytest.raises(WorkError, match=r"cannot write .*out\.png"):
-        write_picture(tmp_path / "out.png", blobs(8, 8))
-    assert names(tmp_path) == ["out.png"]
+    with pytest.raises(WorkError, match=r"cannot write .*wide\.webp"):  # WebP ends at 16383 pixels
+        write_picture(tmp_path / "wide.webp", np.zeros((2, 17000, 3), np.uint8))
+    assert names(tmp_path) == []
+
+
+def test_a_result_that_cannot_take_its_name_is_kept_and_named(tmp_path: Path) -> None:
+    """On Windows a player that shows the old film keeps it from being replaced: hours of work must not go with it."""
+    for name, write in (("out.png", lambda output: write_picture(output, blobs(8, 8))), ("out.mp4", film_of_two)):
+        (tmp_path / name).mkdir()
+        with pytest.raises(WorkError, match=rf"cannot replace .*{name}.*; the result is in ") as failure:
+            write(tmp_path / name)
+        kept = Path(str(failure.value).rpartition(" is in ")[2])
+        assert kept.stat().st_size > 0
+        kept.unlink()
+
+
+def film_of_two(output: Path) -> None:
+    sink = writer(output)
+    feed(sink, stepped(2, 48, 64))
+    try:
+        sink.close()
+    finally:
+        sink.discard()

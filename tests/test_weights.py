@@ -252,7 +252,7 @@ def test_a_download_keeps_the_convolutions_only(tmp_path: Path, server: tuple[Pa
     folder, url = server
     digest = publish(folder, random_state())
     target = tmp_path / "cache" / "deep" / "some.safetensors"
-    weights._download(info(target, f"{url}/full.pth", digest[:8]), target)
+    weights._download(info(target, f"{url}/full.pth", digest[:8]), target, progress=False)
     kept = load_file(target)
     assert kept.keys() == random_state().keys()
     assert all(torch.equal(kept[name], tensor) for name, tensor in random_state().items())
@@ -264,7 +264,7 @@ def test_a_wrong_checksum_is_refused_and_leaves_nothing(tmp_path: Path, server: 
     publish(folder, random_state())
     target = tmp_path / "cache" / "some.safetensors"
     with pytest.raises(WeightsError, match="could not download some"):
-        weights._download(info(target, f"{url}/full.pth", "00000000"), target)
+        weights._download(info(target, f"{url}/full.pth", "00000000"), target, progress=False)
     assert leftovers(tmp_path / "cache") == []
 
 
@@ -272,9 +272,9 @@ def test_a_dead_link_and_a_dead_server_are_told_and_leave_nothing(tmp_path: Path
     _, url = server
     target = tmp_path / "cache" / "some.safetensors"
     with pytest.raises(WeightsError, match=r"could not download some \(.*404.*--network lite"):
-        weights._download(info(target, f"{url}/gone.pth"), target)
+        weights._download(info(target, f"{url}/gone.pth"), target, progress=False)
     with pytest.raises(WeightsError, match=r"could not download some .*--weights FILE"):
-        weights._download(info(target, "http://127.0.0.1:9/full.pth"), target)
+        weights._download(info(target, "http://127.0.0.1:9/full.pth"), target, progress=False)
     assert leftovers(tmp_path / "cache") == []
 
 
@@ -283,7 +283,7 @@ def test_a_page_instead_of_weights_is_refused_and_leaves_nothing(tmp_path: Path,
     (folder / "full.pth").write_text("<html>Please log in</html>")
     target = tmp_path / "cache" / "some.safetensors"
     with pytest.raises(WeightsError):
-        weights._download(info(target, f"{url}/full.pth"), target)
+        weights._download(info(target, f"{url}/full.pth"), target, progress=False)
     assert leftovers(tmp_path / "cache") == []
 
 
@@ -292,7 +292,7 @@ def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path, server: tuple[Path,
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "some.safetensors"
     with pytest.raises(WeightsError, match="could not download some"):
-        weights._download(info(target, f"{url}/full.pth"), target)
+        weights._download(info(target, f"{url}/full.pth"), target, progress=False)
 
 
 @pytest.mark.usefixtures("_small_vgg19")

@@ -38,6 +38,11 @@ _TERMS = {"relative": (relative_difference, relative_difference), "paper": (cont
 """What `--loss` means: how content features, and how Gram matrices, are compared."""
 
 
+ALIKE = 0.1
+"""Where the flow cannot be believed, but the content it points to differs by less than this (of 1), it does no harm:
+on a plain wall any flow will do, and a hole there would show."""
+
+
 @dataclass(frozen=True)
 class State:
     """What one frame hands to the next: how the clip looked, how the painting looks, the optimiser's memory."""
@@ -176,9 +181,10 @@ class Stylizer:
         if visible.mean() < 1 - SCENE_CUT:
             return None
         image, before = backward_warp(torch.cat((state.image, state.content), dim=1), flow).chunk(2, dim=1)
+        alike = (content - before).abs().mean(1, keepdim=True) < ALIKE
         image = (image + content - before).clamp_(0, 1)
         moments = _carry_moments(state.moments, flow)
-        start = torch.where(visible > 0, image, content)
+        start = torch.where((visible > 0) | alike, image, content)
         return _Beginning(start, moments, image, visible * boundaries)
 
     def _objective(self, image: Tensor, settings: StyleSettings, targets: _Targets, beginning: _Beginning) -> Losses:

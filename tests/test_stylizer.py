@@ -355,6 +355,7 @@ def test_motions_of_parts_of_a_pixel_leave_the_painting_where_it_is(
 def test_holes_are_filled_from_the_content() -> None:
     """What the pan uncovers at the edge was never painted: it begins as the content, the rest as the painting."""
     wide = blobs(96, 160, seed=9)
+    wide[:, 128:] = 255 - wide[:, 128:]  # unlike the edge that it comes in behind
     first, second = wide[:, :128].copy(), wide[:, 24:152].copy()
     stylizer = make(size=128, iterations=1, first_iterations=40)
     settings = StyleSettings(learning_rate=1e-5, temporal_weight=0)  # what is seen is where it began
@@ -363,6 +364,19 @@ def test_holes_are_filled_from_the_content() -> None:
     change = np.abs(painted.pixels.astype(np.int32) - second).mean(2)
     assert change[:, -12:].mean() < 2
     assert change[:, :90].mean() > 3 * change[:, -12:].mean() + 1
+
+
+def test_a_wall_that_looks_as_before_is_no_hole_whatever_the_flow_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    stylizer = make(iterations=1, first_iterations=30)
+    wall = np.full((48, 64, 3), 120, np.uint8)
+    _, state = stylizer.step(wall, StyleSettings(), None)
+    flow = torch.zeros(1, 2, 48, 64)
+    flow[:, 0, 10:20, 10:20] = 6
+    monkeypatch.setattr(stylizer, "_flow", lambda previous, current: (flow, flow))  # forth and forth again
+    _, after = stylizer.step(wall, StyleSettings(learning_rate=1e-5, temporal_weight=0), state)
+    content = torch.full((1, 3, 48, 64), 120 / 255)
+    patch = (..., slice(10, 20), slice(10, 20))
+    assert (after.image - content)[patch].abs().mean() > 0.5 * (state.image - content)[patch].abs().mean() > 0.01
 
 
 def test_a_still_scene_does_not_fade_over_many_frames() -> None:

@@ -244,11 +244,14 @@ def cut(film: Path, seconds: float) -> None:
 def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     """Run ffmpeg to its end without a pipe."""
     command = [executable(), "-nostdin", "-y", *arguments]
-    return subprocess.run(command, capture_output=True, timeout=FINISH_TIMEOUT_S, check=False)
+    try:
+        return subprocess.run(command, capture_output=True, timeout=FINISH_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise WorkError(f"ffmpeg did not finish within {FINISH_TIMEOUT_S:g} s: {' '.join(arguments)}") from None
 
 
 def plain(path: Path) -> str:
-    # `file:` keeps ffmpeg from reading a protocol or an option into a name such as "a:b.mp4" or "-x.mp4".
+    """A path as ffmpeg takes it: it must not read a protocol or an option into names like "a:b.mp4" or "-x.mp4"."""
     return f"file:{path}"
 
 

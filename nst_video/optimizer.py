@@ -2,8 +2,8 @@
 
 Adam (Kingma & Ba, ICLR 2015) on a pyramid: the gradient is halved in size again and again, each level has moments and
 a step of its own, and the steps are enlarged and added up. Plain Adam gives every pixel the same step and turns into
-speckle what should become a stroke; the coarse levels move whole strokes at once, and where they agree with the fine
-ones the image gets there in half the iterations.
+speckle what should become a stroke; the coarse levels move whole strokes at once, and the same loss is reached in
+fewer iterations.
 """
 
 from __future__ import annotations

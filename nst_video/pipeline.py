@@ -1,7 +1,7 @@
 """Every thread and queue of a conversion: stages joined by bounded channels, with one way to stop and one to fail.
 
-Nothing is dropped: a stage that is ahead waits for the next one. The last channel is iterated by the caller, in the
-main thread. The first error anywhere stops all stages and is raised there.
+Nothing is dropped before `stop`: a stage that is ahead waits for the next one. The last channel is iterated by the
+caller, in the main thread. The first error anywhere stops all stages and is raised there.
 """
 
 from __future__ import annotations

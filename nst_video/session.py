@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nst_video.device import Compute
 from nst_video.errors import SinkError
-from nst_video.frame import Frame
+from nst_video.frame import Frame, Pixels
 from nst_video.image import read_picture, resize
 from nst_video.optimizer import Losses
 from nst_video.pipeline import Pipeline
@@ -64,14 +64,14 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
     begun = time.perf_counter()
     with ExitStack() as stack:
         content = read_picture(config.content)
-        stylizer, compute = _stylizer(config, settings, config.iterations)
+        stylizer, compute = _stylizer(config, settings)
         log = _open_log(config, stack)
 
         def report(iteration: int, _: Tensor, losses: Losses) -> None:
             if iteration % REPORT_EVERY == 0 or iteration == config.iterations:
                 on_progress(Progress(iteration, config.iterations, losses.values()))
 
-        start = _start(config, stylizer.worked(content), stylizer.worked(read_picture(config.style[0])))
+        start = _start(config, stylizer, content)
         painted, _ = stylizer.step(content, settings, None, start=start, on_iteration=report)
         saved = time.perf_counter()
         write_picture(config.output, painted.pixels)
@@ -93,7 +93,6 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         stylizer, compute = _stylizer(
             config,
             settings,
-            config.iterations,
             first_iterations=config.first_iterations,
             use_flow=config.flow == "dis",
         )
@@ -158,7 +157,6 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
 def _stylizer(
     config: SessionConfig,
     settings: StyleSettings,
-    iterations: int,
     *,
     first_iterations: int | None = None,
     use_flow: bool = True,
@@ -174,19 +172,21 @@ def _stylizer(
         styles,
         compute=compute,
         size=config.size,
-        iterations=iterations,
+        iterations=config.iterations,
         first_iterations=first_iterations,
         use_flow=use_flow,
     )
     return stylizer, compute
 
 
-def _start(config: ImageConfig, content: Tensor, style: Tensor) -> Tensor:
-    """The image that the optimiser begins with, of the shape of `content`."""
+def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
+    """The image that the optimiser begins with, of the shape that it works `content` at."""
+    start = stylizer.worked(content)
+    if config.init == "style":
+        start = resize(stylizer.worked(read_picture(config.style[0])), (start.shape[2], start.shape[3]))
     dice = torch.Generator().manual_seed(config.seed)
-    noise = torch.rand(content.shape, generator=dice).to(content)
-    start = {"content": content, "style": resize(style, (content.shape[2], content.shape[3])), "noise": noise}
-    return torch.lerp(start[config.init], noise, config.init_noise)
+    noise = torch.rand(start.shape, generator=dice).to(start)
+    return torch.lerp(start, noise, 1.0 if config.init == "noise" else config.init_noise)
 
 
 def _timed(source: VideoFile) -> Iterator[tuple[Frame, float]]:

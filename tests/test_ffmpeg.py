@@ -276,3 +276,9 @@ def test_ctrl_c_at_the_terminal_does_not_reach_ffmpeg(clip: Path) -> None:
 def test_no_listener_is_left(clip: Path) -> None:
     frames_of(clip)
     assert [t.name for t in threading.enumerate() if t.name == "ffmpeg-stderr"] == []
+
+
+def test_an_ffmpeg_that_never_ends_is_an_error_of_its_kind(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ffmpeg, "FINISH_TIMEOUT_S", 0.0)
+    with pytest.raises(WorkError, match="did not finish within 0 s"):
+        ffmpeg.packets(clip)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 
 def _raised(tensor: Tensor) -> Tensor:
@@ -16,12 +19,29 @@ def gram_matrix(features: Tensor) -> Tensor:
 
     features: (N, C, H, W), any float type; the answer is (N, C, C), at least in float32.
     Gatys et al., CVPR 2016, eq. 3, sum instead; the 1/M here is the paper's 1/M² of eq. 4, moved inside
-    so that a style picture of another size than the content gives comparable matrices. Features are
-    scaled by M^-½ *before* the product, so half precision cannot overflow in it.
+    so that a style picture of another size than the content gives comparable matrices. Half types are raised
+    *before* the product, so they cannot overflow in it.
     """
-    flat = _raised(features.flatten(2))
-    flat = flat * flat.shape[-1] ** -0.5
-    return torch.matmul(flat, flat.transpose(1, 2))
+    return _Gram.apply(_raised(features.permute(0, 2, 3, 1)))  # type: ignore[no-any-return]
+
+
+class _Gram(torch.autograd.Function):
+    """The Gram matrices (N, C, C) of channels-last features (N, H, W, C), which need no copy to become (N, M, C).
+
+    G is symmetric, so its gradient needs one product, F·(Ġ + Ġᵀ)/M, where automatic differentiation takes two.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, features: Tensor) -> Tensor:
+        ctx.save_for_backward(features)
+        rows = features.flatten(1, 2)
+        return rows.transpose(1, 2) @ rows / rows.shape[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        features: Tensor = ctx.saved_tensors[0]
+        rows = features.flatten(1, 2)
+        return (rows @ ((grad + grad.transpose(1, 2)) / rows.shape[1])).view_as(features)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

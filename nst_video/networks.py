@@ -1,4 +1,4 @@
-"""The perceptual networks: `lite` and VGG-19, as stacks of convolutions whose activations can be tapped.
+"""The perceptual networks: `lite` and VGG-19, as stages in a row whose activations can be tapped.
 
 A network takes an RGB image in [0, 1], NCHW, and answers a dictionary from layer names as the papers
 write them (`relu4_2`) to activations. Weights are frozen; gradients flow to the image only.
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_video.errors import SettingsError
+from nst_video.losses import gram_matrix
 
 Pooling = Literal["max", "avg"]
 
@@ -23,16 +24,6 @@ VGG19_WIDTHS: dict[str, int] = {
     for block, (width, depth) in enumerate(((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)), start=1)
     for i in range(1, depth + 1)
 }
-
-# Full-resolution layers are most of the time, deep ones hold most of the information: narrow first, wide last.
-# 22,048 multiply-adds per pixel, the tap projections included (VGG-19 up to conv5_1: 361,152).
-LITE_WIDTHS: dict[str, int] = {
-    "1_1": 16, "1_2": 16,
-    "2_1": 32, "2_2": 32,
-    "3_1": 64, "3_2": 64, "3_3": 64,
-    "4_1": 144, "4_2": 144, "4_3": 144,
-    "5_1": 256,
-}  # fmt: skip
 LITE_TAPS = ("1_1", "2_1", "3_1", "4_1", "4_2", "5_1")
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -40,47 +31,126 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # RGB; the original networks' training mean
 
 
-class FeatureNetwork(nn.Module):
-    """A stack of 3×3 convolutions with ReLU, in blocks separated by 2×2 pooling.
+class Convolution(nn.Conv2d):
+    """A convolution that keeps the size, or halves it, and a ReLU."""
 
-    `widths` maps layer numbers ("1_1", "1_2", "2_1", …) to channels, in order. Layers in `projected`
-    are tapped through a linear k×k map behind the ReLU (the path to the next layer does not see it).
+    def __init__(self, channels: int, width: int, size: int = 3, *, halve: bool = False) -> None:
+        super().__init__(channels, width, size, stride=2 if halve else 1, padding=(size - 1) // 2)
+        self.halves = halve
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(super().forward(x))
+
+
+class Pool(nn.Module):
+    """Halves its input by the largest of 2×2 values, or by their mean."""
+
+    halves = True
+
+    def __init__(self, pooling: Pooling) -> None:
+        super().__init__()
+        self.pooling = pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
+
+
+class Residual(nn.Module):
+    """What a narrow 3×3 convolution adds to a wide layer: depth at a fifth of the cost. He et al. 2016, fig. 5."""
+
+    halves = False
+
+    def __init__(self, width: int, narrow: int) -> None:
+        super().__init__()
+        self.enter = Convolution(width, narrow, 1)
+        self.work = Convolution(narrow, narrow)
+        self.leave = nn.Conv2d(narrow, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.leave(self.work(self.enter(x))))
+
+
+def vgg19_stages(pooling: Pooling = "max", widths: Mapping[str, int] = VGG19_WIDTHS) -> dict[str, nn.Module]:
+    """VGG-19: `widths` maps layer numbers ("1_1", "1_2", "2_1", …) to channels, in order."""
+    stages: dict[str, nn.Module] = {}
+    channels = 3
+    for number, width in widths.items():
+        if number.endswith("_1") and channels != 3:
+            stages[f"pool{number[0]}"] = Pool(pooling)
+        stages[number] = Convolution(channels, width)
+        channels = width
+    return stages
+
+
+def lite_stages() -> dict[str, nn.Module]:
+    """`lite`: 21,136 multiply-adds per pixel up to 5_1 (VGG-19: 361,152).
+
+    Full-resolution layers are most of the time, deep ones hold most of the information: narrow first, wide last. 4×4
+    kernels where it halves: an even kernel meets every pixel equally often, so its gradient has no checkerboard.
+    """
+    return {
+        "1_1": Convolution(3, 16),
+        "halve1": Convolution(16, 32, 4, halve=True),
+        "2_1": Convolution(32, 32),
+        "halve2": Convolution(32, 64, 4, halve=True),
+        "3_1": Convolution(64, 96),
+        "3_a": Residual(96, 48),
+        "halve3": Convolution(96, 192, 2, halve=True),
+        "4_a": Residual(192, 64),
+        "4_1": Residual(192, 64),
+        "4_2": Residual(192, 64),
+        "4_b": Residual(192, 64),
+        "4_c": Residual(192, 64),
+        "halve4": Convolution(192, 288, 2, halve=True),
+        "5_a": Residual(288, 96),
+        "5_b": Residual(288, 96),
+        "5_c": Residual(288, 96),
+        "5_1": Residual(288, 96),
+    }
+
+
+class FeatureNetwork(nn.Module):
+    """Stages in a row, tapped behind some of them.
+
+    `taps` are the stages that can be looked at (default: every convolution). If `measured`, each has a *metric*, a
+    symmetric k×k matrix through which its activations are looked at, as a distilled network needs it to see
+    distances as its teacher does. The path to the next stage does not see it.
     """
 
     mean: Tensor
 
     def __init__(
         self,
-        widths: Mapping[str, int],
+        stages: Mapping[str, nn.Module],
         *,
-        projected: Iterable[str] = (),
+        taps: Iterable[str] | None = None,
+        measured: bool = False,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
-        pooling: Pooling = "max",
     ) -> None:
         super().__init__()
-        self.numbers = tuple(widths)
-        self.pooling = pooling
+        self.stages = nn.ModuleDict(stages)
+        self._measured = measured
+        self._taps = tuple(name for name, stage in stages.items() if isinstance(stage, Convolution))
+        if taps is not None:
+            self._taps = tuple(taps)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.convs = nn.ModuleDict()
-        self.taps = nn.ModuleDict({n: nn.Conv2d(widths[n], widths[n], 1, bias=False) for n in projected})
-        channels = 3
-        for number, width in widths.items():
-            self.convs[number] = nn.Conv2d(channels, width, 3, padding=1)
-            channels = width
-
-    def conv(self, number: str) -> nn.Conv2d:
-        """The convolution of this number, "1_1" for example."""
-        return cast(nn.Conv2d, self.convs[number])
-
-    def tap(self, number: str) -> nn.Conv2d:
-        """The projection behind the layer of this number, which must be in `projected`."""
-        return cast(nn.Conv2d, self.taps[number])
+        if measured:
+            for number in self._taps:
+                self.register_buffer(f"metric_{number}", torch.eye(self.width(number)))
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that can be tapped, shallow to deep."""
-        tappable = [n for n in self.numbers if n in self.taps] if len(self.taps) else self.numbers
-        return tuple(f"relu{n}" for n in tappable)
+        return tuple(f"relu{number}" for number in self._taps)
+
+    def width(self, number: str) -> int:
+        """How many channels the stage of this number has."""
+        stage = self.stages[number]
+        return cast(nn.Conv2d, stage.leave if isinstance(stage, Residual) else stage).out_channels
+
+    def metric(self, layer: str) -> Tensor | None:
+        """The matrix (k, k) through which this layer is looked at; None: as it is."""
+        return cast(Tensor, getattr(self, f"metric_{layer.removeprefix('relu')}")) if self._measured else None
 
     def check_layers(self, layers: Iterable[str], option: str) -> None:
         """Raise `SettingsError` naming `option` if one of `layers` is not a layer of this network."""
@@ -88,50 +158,73 @@ class FeatureNetwork(nn.Module):
             if layer not in self.layers:
                 raise SettingsError(f"{option}: this network has no {layer}; it has {', '.join(self.layers)}")
 
-    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Activations of `layers` for an image (N, 3, H, W) in [0, 1]; nothing deeper is computed."""
+    def activations(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Of `layers`, not looked at through any metric; nothing deeper is computed."""
+        return self.activations_behind(None, image - self.mean, layers)
+
+    def activations_behind(self, behind: str | None, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """The same from what the stage `behind` has answered; None: from the image less its mean."""
         wanted = {layer.removeprefix("relu") for layer in layers}
-        features: dict[str, Tensor] = {}
-        x = image - self.mean
-        for number in self.numbers:
-            if number.endswith("_1") and number != "1_1":
-                x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
-            x = F.relu(self.convs[number](x))
+        names = tuple(self.stages)
+        found: dict[str, Tensor] = {}
+        for number in names[0 if behind is None else names.index(behind) + 1 :]:
+            if len(found) == len(wanted):
+                break
+            x = self.stages[number](x)
             if number in wanted:
-                features[f"relu{number}"] = self.taps[number](x) if number in self.taps else x
-                if len(features) == len(wanted):
-                    break
-        return features
+                found[f"relu{number}"] = x
+        return found
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Features of `layers` for an image (N, 3, H, W) in [0, 1]."""
+        return self.look(image, layers, ())[0]
+
+    def look(
+        self, image: Tensor, content_layers: Iterable[str], style_layers: Iterable[str]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Features of `content_layers` and Gram matrices of `style_layers`, in one pass.
+
+        The metric P goes through the Gram matrix, P·(FFᵀ)·P, instead of the features: the same at hardly any cost.
+        """
+        content_layers, style_layers = tuple(content_layers), tuple(style_layers)
+        found = self.activations(image, {*content_layers, *style_layers})
+        features, grams = dict[str, Tensor](), dict[str, Tensor]()
+        for layer in content_layers:
+            metric, features[layer] = self.metric(layer), found[layer]
+            if metric is not None:
+                features[layer] = F.conv2d(found[layer], metric[..., None, None])
+        for layer in style_layers:
+            metric, grams[layer] = self.metric(layer), gram_matrix(found[layer])
+            if metric is not None:
+                raised = metric.to(grams[layer])
+                grams[layer] = raised @ grams[layer] @ raised
+        return features, grams
 
     def multiply_adds(self, deepest: str = "relu5_1") -> float:
-        """Multiply-adds per image pixel up to `deepest`, projections included."""
+        """Multiply-adds of the convolutions, per image pixel, up to `deepest`."""
         total, area = 0.0, 1.0
-        for number in self.numbers:
-            if number.endswith("_1") and number != "1_1":
-                area /= 4
-            total += area * self.conv(number).weight.numel()
-            if number in self.taps:
-                total += area * self.tap(number).weight.numel()
+        for number, stage in self.stages.items():
+            area /= 4 if stage.halves else 1
+            total += area * sum(p.numel() for p in stage.parameters() if p.ndim == 4)
             if f"relu{number}" == deepest:
                 break
         return total
 
     @torch.no_grad()
     def normalize(self, pictures: Tensor) -> None:
-        """Rescale the weights so that every layer's mean activation over `pictures` (N, 3, H, W) is 1.
+        """Rescale a stack of convolutions so that every layer's mean activation over `pictures` (N, 3, H, W) is 1.
 
         Scaling a layer of a ReLU stack only scales its activations, so the features stay the same up to one factor
         per layer. Departs from Gatys et al., CVPR 2016, sec. 2, who scale every *filter* to 1: one factor per
         *layer* makes layers and networks comparable just as well, keeps each layer's own metric, and needs no
         large collection of pictures.
         """
-        assert not self.taps, "a projected network is normalised when it is made"
-        features = self(pictures, self.layers)
+        features = self.activations(pictures, self.layers)
         scale = 1.0
-        for number in self.numbers:
-            conv = self.conv(number)
-            mean = features[f"relu{number}"].mean().item()
-            conv.weight.mul_(scale / mean)
-            if conv.bias is not None:
-                conv.bias.div_(mean)
-            scale = mean
+        for number, stage in self.stages.items():
+            if isinstance(stage, Convolution):
+                mean = features[f"relu{number}"].mean().item()
+                stage.weight.mul_(scale / mean)
+                if stage.bias is not None:
+                    stage.bias.div_(mean)
+                scale = mean

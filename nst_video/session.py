@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -64,19 +64,28 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
     begun = time.perf_counter()
     with ExitStack() as stack:
         content = read_picture(config.content)
-        stylizer, compute = _stylizer(config, settings)
+        refined = config.refine_iterations
+        stylizers = []
+        if refined < config.iterations:
+            stylizers.append(_stylizer(config, settings, iterations=config.iterations - refined))
+        if refined and config.refine != "none":
+            instead = replace(config, network=config.refine, weights=config.refine_weights)
+            stylizers.append(_stylizer(instead, settings, iterations=refined))
         log = _open_log(config, stack)
+        done = 0
 
         def report(iteration: int, _: Tensor, losses: Losses) -> None:
-            if iteration % REPORT_EVERY == 0 or iteration == config.iterations:
-                on_progress(Progress(iteration, config.iterations, losses.values()))
+            if (done + iteration) % REPORT_EVERY == 0 or done + iteration == config.iterations:
+                on_progress(Progress(done + iteration, config.iterations, losses.values()))
 
-        start = _start(config, stylizer, content)
-        painted, _ = stylizer.step(content, settings, None, start=start, on_iteration=report)
+        start = _start(config, stylizers[0][0], content)
+        for stylizer, _ in stylizers:
+            painted, state = stylizer.step(content, settings, None, start=start, on_iteration=report)
+            start, done = state.image, done + painted.iterations
         saved = time.perf_counter()
         write_picture(config.output, painted.pixels)
-        _log(log, 0, 0.0, painted, {"write": time.perf_counter() - saved})
-    return Summary(config.output, painted.iterations, config.iterations, time.perf_counter() - begun, compute.name)
+        _log(log, 0, 0.0, replace(painted, iterations=done), {"write": time.perf_counter() - saved})
+    return Summary(config.output, done, config.iterations, time.perf_counter() - begun, stylizers[-1][1].name)
 
 
 def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:
@@ -93,6 +102,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         stylizer, compute = _stylizer(
             config,
             settings,
+            iterations=config.iterations,
             first_iterations=config.first_iterations,
             use_flow=config.flow == "dis",
         )
@@ -158,6 +168,7 @@ def _stylizer(
     config: SessionConfig,
     settings: StyleSettings,
     *,
+    iterations: int,
     first_iterations: int | None = None,
     use_flow: bool = True,
 ) -> tuple[Stylizer, Compute]:
@@ -172,7 +183,7 @@ def _stylizer(
         styles,
         compute=compute,
         size=config.size,
-        iterations=config.iterations,
+        iterations=iterations,
         first_iterations=first_iterations,
         use_flow=use_flow,
     )
@@ -201,7 +212,8 @@ def _timed(source: VideoFile) -> Iterator[tuple[Frame, float]]:
 
 
 def _check_outputs(config: SessionConfig, suffixes: tuple[str, ...], content: Path) -> None:
-    inputs = (content, *config.style, *([config.weights] if config.weights else []))
+    weights = (config.weights, config.refine_weights if isinstance(config, ImageConfig) else None)
+    inputs = (content, *config.style, *(path for path in weights if path is not None))
     check_output(config.output, suffixes, inputs)
     if config.log_json is not None:
         check_output(config.log_json, None, (*inputs, config.output))

@@ -119,7 +119,7 @@ class SessionConfig(_Checked):
     iterations: int = setting(200, low=1, high=100_000, help="optimiser steps")
     network: Network = setting("lite", help="the perceptual network; `networks` tells more")
     weights: Path | None = setting(None, metavar="FILE", help="a state dict to use for --network")
-    pooling: Literal["max", "avg"] = setting("max", help="how the network halves its resolution")
+    pooling: Literal["max", "avg"] = setting("max", help="how VGG-19 halves its resolution")
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", help="where to compute")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting("auto", help="number format of the network")
     threads: int = setting(0, low=0, high=1024, help="CPU threads to compute with; 0 leaves it to the machine")
@@ -143,6 +143,20 @@ class ImageConfig(SessionConfig):
     init_noise: float = setting(
         0.0, low=0, high=1, commands=("image",), metavar="RATIO", help="mix this much white noise into the start"
     )
+    refine: Literal["none", "vgg19", "vgg19-caffe"] = setting(
+        "none", commands=("image",), help="another network for the last iterations: most of its quality, soon"
+    )
+    refine_share: float = setting(
+        0.1, low=0, high=1, commands=("image",), metavar="RATIO", help="how many of the iterations these are"
+    )
+    refine_weights: Path | None = setting(
+        None, commands=("image",), metavar="FILE", help="a state dict to use for --refine"
+    )
+
+    @property
+    def refine_iterations(self) -> int:
+        """How many of the iterations are the refining network's."""
+        return 0 if self.refine == "none" else round(self.refine_share * self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)

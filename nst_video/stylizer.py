@@ -20,7 +20,6 @@ from nst_video.frame import Pixels
 from nst_video.image import fit, resize, to_image, to_pixels
 from nst_video.losses import (
     content_loss,
-    gram_matrix,
     relative_difference,
     style_loss,
     temporal_loss,
@@ -133,7 +132,7 @@ class Stylizer:
         with _timed(seconds, "optimize"):
             beginning = carried or _Beginning(content if start is None else start, Moments.zero(content))
             targets = _Targets(
-                content=self._features(content, settings.content_layers),
+                content=self._look(content, content_layers=settings.content_layers)[0],
                 grams=self._style_grams(settings, content, renew=afresh),
             )
             image, moments, losses = optimize(
@@ -189,15 +188,14 @@ class Stylizer:
 
     def _objective(self, image: Tensor, settings: StyleSettings, targets: _Targets, beginning: _Beginning) -> Losses:
         content_term, style_term = _TERMS[settings.loss]
-        features = self._network(self._compute.lower(image), {*settings.content_layers, *settings.style_layers})
+        features, grams = self._network.look(self._compute.lower(image), settings.content_layers, settings.style_layers)
         zero = torch.zeros((), device=image.device)
         content = style = tv = temporal = zero
         for layer in settings.content_layers:
             content = content + content_term(features[layer], targets.content[layer]) / len(settings.content_layers)
         weights = settings.style_layer_weights or (1.0,) * len(settings.style_layers)
         for layer, weight in zip(settings.style_layers, weights, strict=True):
-            gram = gram_matrix(features[layer])
-            style = style + weight / sum(weights) * style_term(gram, targets.grams[layer])
+            style = style + weight / sum(weights) * style_term(grams[layer], targets.grams[layer])
         if settings.tv_weight:
             tv = total_variation(image)
         if settings.temporal_weight and beginning.warped is not None and beginning.confidence is not None:
@@ -211,8 +209,10 @@ class Stylizer:
         return Losses(total, content, style, tv, temporal)
 
     @torch.no_grad()
-    def _features(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        return self._network(self._compute.lower(image), layers) if layers else {}
+    def _look(
+        self, image: Tensor, content_layers: Sequence[str] = (), style_layers: Sequence[str] = ()
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return self._network.look(self._compute.lower(image), content_layers, style_layers)
 
     def _style_grams(self, settings: StyleSettings, content: Tensor, *, renew: bool) -> dict[str, Tensor]:
         """Gram matrices of the styles, blended; kept until a setting that they depend on changes.
@@ -229,8 +229,8 @@ class Stylizer:
                 image = resize(style.to(content.device), size)
                 if matched:
                     image = color.match_colors(image.cpu(), content.cpu()).clamp(0, 1).to(content)  # float64: no MPS
-                for layer, features in self._features(image, settings.style_layers).items():
-                    share = gram_matrix(features) * (weight / sum(blend))
+                for layer, gram in self._look(image, style_layers=settings.style_layers)[1].items():
+                    share = gram * (weight / sum(blend))
                     grams[layer] = grams[layer] + share if layer in grams else share
             self._grams = (key, grams)
         return self._grams[1]

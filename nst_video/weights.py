@@ -14,17 +14,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nst_video.errors import WeightsError
+from nst_video.errors import SettingsError, WeightsError
 from nst_video.image import read_picture, resize, to_image
 from nst_video.networks import (
     CAFFE_MEAN,
     IMAGENET_MEAN,
     IMAGENET_STD,
     LITE_TAPS,
-    LITE_WIDTHS,
     VGG19_WIDTHS,
     FeatureNetwork,
     Pooling,
+    lite_stages,
+    vgg19_stages,
 )
 from nst_video.resources import shipped
 
@@ -88,6 +89,7 @@ def load_network(
 
     Raises:
         WeightsError: the file is missing, damaged or holds another network; or the download failed.
+        SettingsError: the network has no such pooling.
     """
     info = NETWORKS[name]
     if weights is None:
@@ -95,9 +97,12 @@ def load_network(
         if info.url is not None and not weights.is_file():
             _download(info, weights, progress=progress)
     state = read_state(weights)
-    network = _lite(state, weights) if name == "lite" else vgg19(state, weights, caffe=name == "vgg19-caffe")
-    network.pooling = pooling
-    if name != "lite":  # which ships normalised
+    if name == "lite":
+        if pooling != "max":
+            raise SettingsError(f"--pooling {pooling} is for the other networks: lite halves by convolutions")
+        network = _lite(state, weights)  # ships normalised
+    else:
+        network = vgg19(state, weights, caffe=name == "vgg19-caffe", pooling=pooling)
         network.normalize(_calibration())
     return network.requires_grad_(False).eval()
 
@@ -128,30 +133,30 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {name: tensor.float() for name, tensor in state.items()}
 
 
-def vgg19(state: Mapping[str, Tensor], origin: Path, *, caffe: bool) -> FeatureNetwork:
+def vgg19(state: Mapping[str, Tensor], origin: Path, *, caffe: bool, pooling: Pooling = "max") -> FeatureNetwork:
     """VGG-19 from a state dict with torchvision's names, `caffe` telling which input the weights expect.
 
     The input convention of either becomes RGB in [0, 1]: its scale and channel order go into the first
     layer's weights. The mean stays a subtraction, for zero padding has to mean "mean colour".
     """
-    network = FeatureNetwork(VGG19_WIDTHS, mean=CAFFE_MEAN if caffe else IMAGENET_MEAN)
+    network = FeatureNetwork(vgg19_stages(pooling, VGG19_WIDTHS), mean=CAFFE_MEAN if caffe else IMAGENET_MEAN)
     renamed, index = {}, 0
     for number in VGG19_WIDTHS:
         if number.endswith("_1") and number != "1_1":
             index += 1  # torchvision counts the pooling
         for part in ("weight", "bias"):
-            renamed[f"convs.{number}.{part}"] = state.get(f"features.{index}.{part}", torch.empty(0))
+            renamed[f"stages.{number}.{part}"] = state.get(f"features.{index}.{part}", torch.empty(0))
         index += 2  # and the ReLU
-    first = renamed["convs.1_1.weight"]
+    first = renamed["stages.1_1.weight"]
     if first.shape == (64, 3, 3, 3):
         std = torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
-        renamed["convs.1_1.weight"] = first.flip(1) * 255 if caffe else first / std
+        renamed["stages.1_1.weight"] = first.flip(1) * 255 if caffe else first / std
     _fill(network, renamed, origin, "VGG-19 with torchvision's layer names (features.0.weight …)")
     return network
 
 
 def _lite(state: Mapping[str, Tensor], origin: Path) -> FeatureNetwork:
-    network = FeatureNetwork(LITE_WIDTHS, projected=LITE_TAPS)
+    network = FeatureNetwork(lite_stages(), taps=LITE_TAPS, measured=True)
     _fill(network, state, origin, "`lite`")
     return network
 

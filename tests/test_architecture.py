@@ -19,7 +19,7 @@ ROOMS: dict[str, str] = {
     "color": "",
     "settings": "errors",
     "pipeline": "errors frame",
-    "networks": "errors",
+    "networks": "errors losses",
     "device": "errors networks",
     "image": "errors frame",
     "flow": "frame",

@@ -7,7 +7,7 @@ import torch
 
 from nst_video.device import Compute
 from nst_video.errors import SettingsError
-from nst_video.networks import FeatureNetwork
+from nst_video.networks import FeatureNetwork, vgg19_stages
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, mps: bool = False, bf16: bool = True) -> None:
@@ -67,8 +67,8 @@ def test_threads_are_set_only_when_asked_for() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_placed_network_runs_on_a_lowered_image_and_hands_gradients_back_in_float32(precision: str) -> None:
     compute = Compute.choose("cpu", precision)
-    network = compute.place(FeatureNetwork({"1_1": 4, "2_1": 4}))
-    assert network.conv("2_1").weight.dtype == compute.dtype
+    network = compute.place(FeatureNetwork(vgg19_stages("max", {"1_1": 4, "2_1": 4})))
+    assert next(network.stages["2_1"].parameters()).dtype == compute.dtype
     assert network.mean.dtype == compute.dtype
     image = torch.rand(1, 3, 16, 16).requires_grad_()
     lowered = compute.lower(image)

@@ -21,11 +21,13 @@ from nst_video import ffmpeg as room
 from nst_video import session, sinks
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
 from nst_video.frame import Pixels
+from nst_video.networks import FeatureNetwork
 from nst_video.pipeline import Pipeline
 from nst_video.session import Progress, Summary, run_image, run_video
 from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
 from nst_video.sources import probe
 from nst_video.stylizer import Stylizer
+from nst_video.weights import load_network
 
 UNPAINTED = StyleSettings(strength=0)
 """What comes out then is what went in, so that frames, colours and shapes can be compared."""
@@ -126,6 +128,70 @@ def test_several_styles_are_blended(picture: ImageConfig, photo: Path, tmp_path:
     assert np.array_equal(blended, read_png(tmp_path / "out.png"))
     with pytest.raises(SettingsError, match="--style-blend"):
         run_image(both, StyleSettings(style_blend=(1.0,)), quietly)
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the networks that were loaded; VGG-19 is not at hand everywhere, so `lite` stands in for it."""
+    asked = list[str]()
+
+    def load(name: str, *, weights: Path | None, **others: Any) -> FeatureNetwork:
+        asked.append(name)
+        return load_network("lite", **others)
+
+    monkeypatch.setattr(session, "load_network", load)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("share", "networks", "iterations"),
+    [
+        (0.1, ["lite", "vgg19"], [11, 1]),
+        (0.5, ["lite", "vgg19"], [6, 6]),
+        (0, ["lite"], [12]),
+        (0.01, ["lite"], [12]),
+        (1, ["vgg19"], [12]),
+    ],
+)
+def test_another_network_does_the_last_iterations(
+    picture: ImageConfig,
+    asked_for: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    share: float,
+    networks: list[str],
+    iterations: list[int],
+) -> None:
+    step, counts, told = Stylizer.step, list[int](), list[Progress]()
+
+    def counted(*given: Any, **named: Any) -> Any:
+        painted, state = step(*given, **named)
+        counts.append(painted.iterations)
+        return painted, state
+
+    monkeypatch.setattr(Stylizer, "step", counted)
+    config = replace(picture, refine="vgg19", refine_share=share, log_json=tmp_path / "log.json")
+    summary = run_image(config, StyleSettings(), told.append)
+    assert asked_for == networks
+    assert counts == iterations
+    assert (summary.done, summary.expected) == (12, 12)
+    assert [p.done for p in told] == [10, 12]
+    assert lines(tmp_path / "log.json")[0]["iterations"] == 12
+
+
+@pytest.mark.usefixtures("asked_for")
+def test_refining_goes_on_from_what_was_painted(picture: ImageConfig, tmp_path: Path) -> None:
+    """Two halves of one network lie near the whole, and not near half of it."""
+    found = {}
+    for name, given in {
+        "whole": {},
+        "halves": {"refine": "vgg19", "refine_share": 0.5},
+        "half": {"iterations": 6},
+    }.items():
+        run_image(replace(picture, output=tmp_path / f"{name}.png", **given), StyleSettings(), quietly)  # type: ignore[arg-type]
+        found[name] = read_png(tmp_path / f"{name}.png").astype(float)
+    near, far = (np.abs(found["whole"] - found[name]).mean() for name in ("halves", "half"))
+    assert near < far
 
 
 def test_the_log_of_a_picture_is_one_line(picture: ImageConfig, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from media import blobs, sliding
 
 from nst_video.device import Compute
 from nst_video.frame import Pixels
-from nst_video.networks import FeatureNetwork
+from nst_video.networks import FeatureNetwork, vgg19_stages
 from nst_video.optimizer import Moments, optimize
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
@@ -394,7 +394,7 @@ def test_a_still_scene_does_not_fade_over_many_frames() -> None:
 
 def test_a_network_of_other_layers_can_be_used() -> None:
     torch.manual_seed(0)
-    network = FeatureNetwork({"1_1": 4, "2_1": 6}).requires_grad_(False)
+    network = FeatureNetwork(vgg19_stages("max", {"1_1": 4, "2_1": 6})).requires_grad_(False)
     stylizer = Stylizer(network, [STYLE], compute=Compute.choose("cpu"), size=64, iterations=2)
     settings = StyleSettings(content_layers=("relu2_1",), style_layers=("relu1_1",))
     assert stylizer.step(CONTENT, settings, None)[0].pixels.shape == CONTENT.shape

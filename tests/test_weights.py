@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video import weights
-from nst_video.errors import WeightsError
-from nst_video.networks import VGG19_WIDTHS
+from nst_video.errors import SettingsError, WeightsError
+from nst_video.networks import VGG19_WIDTHS, Pool
 from nst_video.weights import NETWORKS, NetworkInfo, load_network, read_state, vgg19
 
 # torchvision's indices: each convolution is followed by a ReLU, each block by a pooling
@@ -109,7 +109,12 @@ def test_a_loaded_network_is_normalised_frozen_and_otherwise_the_same(
 def test_pooling_is_passed_on(tmp_path: Path) -> None:
     save_file(random_state(), tmp_path / "some.safetensors")
     network = load_network("vgg19", weights=tmp_path / "some.safetensors", pooling="avg")
-    assert network.pooling == "avg"
+    assert [pool.pooling for pool in network.stages.values() if isinstance(pool, Pool)] == ["avg"] * 4
+
+
+def test_lite_has_no_pooling_to_choose() -> None:
+    with pytest.raises(SettingsError, match="--pooling"):
+        load_network("lite", pooling="avg")
 
 
 def test_lite_ships_frozen_and_roughly_normalised() -> None:
@@ -316,7 +321,7 @@ def test_the_first_use_downloads_into_torchs_cache_and_the_second_does_not(
         second = load_network("vgg19-caffe")
     finally:
         torch.hub.set_dir(before)
-    assert torch.equal(first.conv("3_2").weight, second.conv("3_2").weight)
+    assert torch.equal(first.state_dict()["stages.3_2.weight"], second.state_dict()["stages.3_2.weight"])
 
 
 def test_the_checksums_are_those_in_the_files_own_names() -> None:

@@ -2,168 +2,353 @@
 
     python -m training.distill --teacher vgg19.safetensors --pictures photos paintings --out models/lite.safetensors
 
-Each tap of the student learns, through a linear head A, to span the teacher's tap: A f ≈ F, and the *difference*
-of two pictures' Gram matrices, A (g_i − g_j) Aᵀ ≈ G_i − G_j, which is what the style loss feels. Afterwards
-(AᵀA)^½ is folded into a k×k projection behind the tap, and the small Gram loss equals the big one to first order.
+Each tap of the student learns, through a linear head A, to span the teacher's tap: A f ≈ F, and the *difference* of
+two pictures' Gram matrices, A (g_i − g_j) Aᵀ ≈ G_i − G_j, which is what the style loss feels. Afterwards (AᵀA)^½
+becomes the tap's metric, and the small Gram loss equals the big one to first order.
 
-Half of every batch comes from a pool of pictures that are being optimised against the student itself, as they will
-be in use: an optimiser drives a picture to where its network errs, so that is where the student has to learn.
+Half of the pictures are being optimised against the student itself, as they will be in use, and are compared with
+the very styles that they are to look like.
 
-A checkpoint is written every `--checkpoint-every` steps; the same command continues from it.
+It learns in two phases: the whole network on small crops; then, its front frozen and each picture's way through it
+remembered, the deep stages alone on large ones, which costs a quarter per picture. Deep taps need it most: what is
+hardest to learn is relu5_1, of which each position sees 156 pixels.
+
+A checkpoint is written every `--checkpoint-every` steps; the same command continues from it (with pictures drawn
+anew). Beside it: a log with a line for each checkpoint (.jsonl) and its curve (.png).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-import cv2
-import numpy as np
+import matplotlib as mpl
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from nst_video.device import Compute
-from nst_video.losses import gram_matrix, relative_difference
-from nst_video.networks import LITE_TAPS, LITE_WIDTHS, VGG19_WIDTHS, FeatureNetwork
+from nst_video.networks import LITE_TAPS, Convolution, FeatureNetwork, Residual, lite_stages
 from nst_video.weights import read_state, vgg19
+from training.muon import Muon
+from training.pictures import Crops, load_pictures
+from training.practice import Cohort, Corpus
+from training.teacher import COMPONENTS, STYLE_TAPS, TAPS, Sample, Teacher, rows
 
-TAPS = tuple(f"relu{number}" for number in LITE_TAPS)
-STYLE_TAPS = tuple(tap for tap in TAPS if tap != "relu4_2")
-Pixels = NDArray[np.uint8]
+mpl.use("Agg")
+from matplotlib import pyplot as plt
 
-
-def load_pictures(folders: list[Path]) -> list[list[Pixels]]:
-    """RGB pictures of each folder, sorted by name so that a seed means the same run everywhere."""
-    collections = []
-    for folder in folders:
-        found = [cv2.imread(str(path)) for path in sorted(folder.iterdir())]
-        collections.append([np.asarray(p[..., ::-1], np.uint8) for p in found if p is not None])
-        if not collections[-1]:
-            raise SystemExit(f"no pictures in {folder}")
-    return collections
-
-
-class Crops:
-    """Random crops: photographs and paintings alike, scaled, mirrored, some mixed, some noisy."""
-
-    def __init__(self, collections: list[list[Pixels]], size: int, rng: random.Random) -> None:
-        self.collections, self.size, self.rng = collections, size, rng
-
-    def plain(self) -> Tensor:
-        picture = self.rng.choice(self.rng.choice(self.collections))
-        side = min(picture.shape[:2])
-        cut = min(side, int(self.size * math.exp(self.rng.uniform(0.0, math.log(max(side / self.size, 1.0) + 1e-6)))))
-        y, x = (self.rng.randint(0, extent - cut) for extent in picture.shape[:2])
-        crop = cv2.resize(picture[y : y + cut, x : x + cut], (self.size, self.size), interpolation=cv2.INTER_AREA)
-        if self.rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1).float() / 255
-
-    def mixed(self) -> Tensor:
-        crop, kind = self.plain(), self.rng.random()
-        if kind < 0.15:  # between two pictures, as between a content and a style
-            crop = torch.lerp(crop, self.plain(), self.rng.uniform(0.2, 0.8))
-        elif kind < 0.35:  # on the way from noise
-            crop = torch.lerp(crop, torch.rand(crop.shape), self.rng.uniform(0.05, 0.9))
-        return crop
+FRONT = "halve3"
+"""The last stage of the front."""
+DEEP_TAPS = ("relu4_1", "relu4_2", "relu5_1")
+COHORTS = 3
+PAINT_EVERY = 25
+"""Steps between two turns of painting; each is one cohort's, and brings some new mixed scenes as well."""
+PAINT_FROM = 0.1
+"""The share of the first phase after which the student is good enough to paint with."""
+EXACT_FROM = 0.85
+"""The share of a phase after which it is in float32, no longer in bfloat16."""
+OWN_FLOOR, OTHER_FLOOR = 0.05, 0.02
+"""A difference of Gram matrices counts relative to itself, and not as less than this share of the matrix: the last
+bit of a style need not be learned at the cost of the rest."""
 
 
-@dataclass
-class Pool:
-    """Pictures half-way through an optimisation against the student, with their targets and Adam moments."""
+@dataclass(frozen=True)
+class Phase:
+    """Part of a training: how many steps, of how many pairs, of crops of which size, painted how many at a time."""
 
-    images: Tensor
-    contents: Tensor
-    styles: Tensor
-    mean: Tensor
-    square: Tensor
-    age: Tensor
+    steps: int
+    pairs: int
+    crop: int
+    cohort: int
+    deep: bool
 
-    @classmethod
-    def fill(cls, crops: Crops, count: int, device: torch.device) -> Pool:
-        contents = torch.stack([crops.plain() for _ in range(count)]).to(device)
-        styles = torch.stack([crops.plain() for _ in range(count)]).to(device)
-        zeros = torch.zeros_like(contents)
-        return cls(contents.clone(), contents, styles, zeros, zeros.clone(), torch.zeros(count, dtype=torch.long))
-
-    def advance(self, student: FeatureNetwork, picks: Tensor, crops: Crops) -> Tensor:
-        """One optimiser step on the picked pictures; some that are old start afresh. Returns them, (n, 3, s, s)."""
-        for i in picks.tolist():
-            if self.age[i] > crops.rng.randint(20, 150):
-                device = self.images.device
-                self.contents[i], self.styles[i] = crops.plain().to(device), crops.plain().to(device)
-                self.images[i] = self.contents[i] if crops.rng.random() < 0.8 else torch.rand_like(self.contents[i])
-                self.mean[i], self.square[i], self.age[i] = 0, 0, 0
-        with torch.no_grad():
-            targets = student(torch.cat([self.styles[picks], self.contents[picks]]), TAPS)
-        image = self.images[picks].requires_grad_()
-        with torch.enable_grad():
-            features = student(image, TAPS)
-            n = len(picks)
-            loss = 0.05 * relative_difference(features["relu4_2"], targets["relu4_2"][n:])
-            for tap in STYLE_TAPS:
-                target = gram_matrix(targets[tap][:n])
-                each = (gram_matrix(features[tap]) - target).square().sum((1, 2)) / target.square().sum((1, 2))
-                loss = loss + each.mean() / len(STYLE_TAPS)
-            (gradient,) = torch.autograd.grad(loss, image)
-        step = self.age[picks].add(1).view(-1, 1, 1, 1).to(gradient)
-        self.mean[picks] = 0.9 * self.mean[picks] + 0.1 * gradient
-        self.square[picks] = 0.99 * self.square[picks] + 0.01 * gradient.square()
-        move = (self.mean[picks] / (1 - 0.9**step)) / ((self.square[picks] / (1 - 0.99**step)).sqrt() + 1e-8)
-        self.images[picks] = (image.detach() - 0.02 * move).clamp(0, 1)
-        self.age[picks] += 1
-        return self.images[picks]
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """What is learned."""
+        return DEEP_TAPS if self.deep else TAPS
 
 
-def relative_by_picture(value: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of Σ(V − T)²/ΣT²."""
-    difference = (value - target).square().flatten(1).sum(1)
-    return (difference / target.square().flatten(1).sum(1).clamp_min(1e-12)).mean()
+class Student:
+    """The network that learns, with a head for each tap."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.network = Compute(device, torch.float32, "student").place(FeatureNetwork(lite_stages(), taps=LITE_TAPS))
+        self.heads = {
+            tap: torch.zeros(COMPONENTS[tap], self.network.width(number), device=device, requires_grad=True)
+            for tap, number in zip(TAPS, LITE_TAPS, strict=True)
+        }
+
+    @torch.no_grad()
+    def begin(self, teacher: Teacher, pictures: Tensor) -> None:
+        """Random weights; but the teacher's own first filters, for nothing learned comes near them."""
+        for module in self.network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(cast(Tensor, module.bias))
+        for stage in self.network.stages.values():
+            if isinstance(stage, Residual):
+                stage.leave.weight.mul_(0.2)  # else each would double what it adds to
+        first = cast(Convolution, self.network.stages["1_1"])
+        weight, bias = teacher.first_filters(first.out_channels, pictures)
+        first.weight.copy_(weight)
+        cast(Tensor, first.bias).copy_(bias)
+
+    @torch.no_grad()
+    def fit_heads(self, samples: list[Sample]) -> None:
+        """The heads that are best for the network as it is, by least squares."""
+        squares, products = dict[str, Tensor](), dict[str, Tensor]()
+        for some in (samples[i : i + 8] for i in range(0, len(samples), 8)):
+            for tap, found in self.look(some, TAPS).items():
+                own, wanted = found.flatten(0, 1), stacked([s.components[tap] for s in some]).flatten(0, 1)
+                squares[tap] = squares.get(tap, 0) + (own.T @ own).double()
+                products[tap] = products.get(tap, 0) + (own.T @ wanted).double()
+        for tap, square in squares.items():
+            ridge = 1e-3 * square.diagonal().mean() * torch.eye(len(square)).to(square)
+            self.heads[tap].copy_(torch.linalg.solve(square + ridge, products[tap]).T)
+
+    def look(self, samples: list[Sample], taps: Sequence[str], *, exact: bool = True) -> dict[str, Tensor]:
+        """The student's own activations, (N, M, k) in float32, for the samples' pictures or fronts."""
+        fronts = [s.front for s in samples if s.front is not None]
+        x = stacked(fronts or [s.image for s in samples]).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=not exact):
+            found = self.network.activations_behind(FRONT, x, taps) if fronts else self.network.activations(x, taps)
+        return {tap: rows(features).float() for tap, features in found.items()}
+
+    @torch.no_grad()
+    def front(self, images: Tensor) -> Tensor:
+        """What the front answers, (N, C, H/8, W/8)."""
+        x = images.contiguous(memory_format=torch.channels_last) - self.network.mean
+        for name, stage in self.network.stages.items():
+            x = stage(x)
+            if name == FRONT:
+                break
+        return x
+
+    @property
+    def deep_weights(self) -> list[Tensor]:
+        """The weights behind the front."""
+        names = list(self.network.stages)
+        deep = names[names.index(FRONT) + 1 :]
+        return [w for name in deep for w in self.network.stages[name].parameters()]
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, Tensor]:
+        """(AᵀA)^½ of each head A: through it the student's distances are the teacher's."""
+        roots = {}
+        for tap, head in self.heads.items():
+            energy, axes = torch.linalg.eigh((head.T @ head).double().cpu())
+            roots[tap] = (axes * energy.clamp_min(0).sqrt() @ axes.T).to(head)
+        return roots
+
+    @torch.no_grad()
+    def finished(self, pictures: Tensor) -> FeatureNetwork:
+        """The network that ships: with its metrics, scaled to a mean magnitude of 1 over `pictures`."""
+        network = FeatureNetwork(lite_stages(), taps=LITE_TAPS, measured=True)
+        network.stages.load_state_dict(self.network.stages.state_dict())
+        metrics = self.metrics()
+        for tap in TAPS:
+            cast(Tensor, network.metric(tap)).copy_(metrics[tap])
+        for tap, features in network(pictures.cpu(), TAPS).items():
+            cast(Tensor, network.metric(tap)).div_(features.abs().mean())
+        return network
+
+
+def stacked(tensors: list[Tensor]) -> Tensor:
+    """As a batch, in float32."""
+    return torch.stack(tensors).float()
+
+
+def energies(matrices: Tensor) -> Tensor:
+    """The sum of squares of each of (N, K, K)."""
+    return matrices.flatten(1).square().sum(1)
 
 
 def distillation_loss(
-    heads: nn.ModuleDict, student: dict[str, Tensor], teacher: dict[str, Tensor]
-) -> tuple[Tensor, dict[str, float]]:
-    """Feature loss plus loss of Gram differences, over all taps; and each part's value for the log."""
-    total, parts = torch.zeros((), device=next(heads.parameters()).device), {}
-    for tap in TAPS:
-        head, wanted = cast(nn.Conv2d, heads[tap.removeprefix("relu")]), teacher[tap]
-        feature = relative_by_picture(head(student[tap]), wanted.float())
-        total = total + feature
-        parts[f"{tap} features"] = feature.detach().item()
-        if tap in STYLE_TAPS:
-            matrix = head.weight.flatten(1)
-            half, full = gram_matrix(student[tap]), gram_matrix(wanted)
-            # Pairs (i, i+1): what differs between two pictures' Gram matrices is what the style loss feels.
-            gap = relative_by_picture(matrix @ (half - half.roll(1, 0)) @ matrix.T, full - full.roll(1, 0))
-            total = total + gap
-            parts[f"{tap} gram"] = gap.detach().item()
-    return total, parts
+    student: Student, samples: list[Sample], taps: Sequence[str], *, exact: bool
+) -> dict[str, Tensor]:
+    """The parts of the loss over pairs (2i, 2i+1) of samples: features, Gram differences of pairs and of strangers.
+
+    Nothing as large as the teacher's activations or Gram matrices is made: with g = fᵀf, C = fᵀF, S = AᵀGA and
+    M = AᵀA, ‖A f − F‖² is ‖F‖² − 2⟨Aᵀ, C⟩ + ⟨M, g⟩ and ‖A d Aᵀ − D‖² is tr(dMdM) − 2⟨S_i − S_j, d⟩ + ‖D‖².
+    """
+    parts = dict[str, Tensor]()
+    for tap, found in student.look(samples, taps, exact=exact).items():
+        head, positions = student.heads[tap], found.shape[1]
+        wanted = stacked([s.components[tap] for s in samples])
+        grams = stacked([s.grams[tap] for s in samples])
+        own = found.transpose(1, 2) @ found / positions
+        shared = found.transpose(1, 2) @ wanted / positions
+        metric = head.T @ head
+        energy = grams.diagonal(dim1=1, dim2=2).sum(1)
+        missed = energy - 2 * (head.T * shared).sum((1, 2)) + (metric * own).sum((1, 2))
+        parts[f"{tap} features"] = (missed / energy).mean()
+        if tap not in STYLE_TAPS:
+            continue
+        seen = head.T @ (grams.flatten(0, 1) @ head).view(len(grams), -1, head.shape[1])
+        size = energies(grams)
+
+        def gap(d: Tensor, s: Tensor, target: Tensor, floor: Tensor, metric: Tensor = metric) -> Tensor:
+            passed = d @ metric
+            squares = (passed * passed.transpose(1, 2)).sum((1, 2)) - 2 * (s * d).sum((1, 2)) + target
+            return (squares / (target + floor)).mean()
+
+        parts[f"{tap} pair"] = gap(
+            own[::2] - own[1::2],
+            seen[::2] - seen[1::2],
+            energies(grams[::2] - grams[1::2]),
+            OWN_FLOOR * size[1::2],
+        )
+        parts[f"{tap} strangers"] = gap(
+            own - own.roll(2, 0), seen - seen.roll(2, 0), energies(grams - grams.roll(2, 0)), OTHER_FLOOR * size
+        )
+    return parts
 
 
-@torch.no_grad()
-def fold(student: FeatureNetwork, heads: nn.ModuleDict, pictures: Tensor) -> FeatureNetwork:
-    """The network that ships: (AᵀA)^½ behind each tap, scaled so that the tap's mean magnitude on `pictures` is 1."""
-    folded = FeatureNetwork(LITE_WIDTHS, projected=LITE_TAPS)
-    folded.convs.load_state_dict(student.convs.state_dict())
-    for number in LITE_TAPS:
-        head = cast(nn.Conv2d, heads[number]).weight.flatten(1).double().cpu()
-        energy, axes = torch.linalg.eigh(head.T @ head)
-        root = axes @ torch.diag(energy.clamp_min(0).sqrt()) @ axes.T
-        folded.tap(number).weight.copy_(root.float()[..., None, None])
-    features = folded(pictures, TAPS)
-    for number in LITE_TAPS:
-        folded.tap(number).weight.div_(features[f"relu{number}"].abs().mean())
-    return folded
+def total(parts: dict[str, Tensor]) -> Tensor:
+    """The loss: strangers count half, relu5_1, which is the hardest, double."""
+    weights = [(0.5 if "strangers" in name else 1.0) * (2.0 if "relu5_1" in name else 1.0) for name in parts]
+    return torch.stack([weight * part for weight, part in zip(weights, parts.values(), strict=True)]).sum()
+
+
+def learning_rate(share: float) -> float:
+    """What the rates are multiplied with at this share of the training: up quickly, then slowly down to nothing."""
+    return min(1.0, share / 0.01 + 0.02) * (1.0 if share < 0.3 else max(0.005, (1 - share) / 0.7))
+
+
+class Training:
+    """A run that can be cut off at any step."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args, self._device = args, torch.device(args.device)
+        self._checkpoint = args.out.with_suffix(".checkpoint.pth")
+        torch.manual_seed(args.seed)
+        self._rng = random.Random(args.seed)
+        self._collections = load_pictures(args.pictures)
+        self._calibration = Crops(self._collections[:1], 224, random.Random(0)).batch(32)
+        network = vgg19(read_state(args.teacher), args.teacher, caffe=True)
+        network.normalize(self._calibration[:8])
+        pictures = Crops(self._collections, args.crop, random.Random(args.seed)).batch(32)
+        self._teacher = Teacher(network, pictures, self._device)
+        self._student = Student(self._device)
+        self.step, optimizers = 0, None
+        if self._checkpoint.exists():
+            optimizers = self._resume()
+        else:
+            self._student.begin(self._teacher, pictures)
+        self._enter(optimizers)
+        if not self.step:
+            self._student.fit_heads(self._corpus.pairs(32))
+
+    @property
+    def total(self) -> int:
+        """Steps of both phases."""
+        return int(self._args.steps + self._args.deep_steps)
+
+    def advance(self) -> dict[str, float]:
+        """One step; the parts of its loss."""
+        if self.step == self._args.steps and not self._phase.deep:
+            self._enter(None)
+        phase = self._phase
+        done = self.step - (self._args.steps if phase.deep else 0)
+        share = done / phase.steps
+        if (phase.deep or share >= PAINT_FROM) and done % PAINT_EVERY == 0:
+            self._paint(done // PAINT_EVERY % COHORTS)
+        pairs = self._corpus.pairs(phase.pairs)
+        parts = distillation_loss(self._student, pairs, phase.taps, exact=share >= EXACT_FROM)
+        loss = total(parts)
+        for optimizer, rate in self._optimizers:
+            optimizer.param_groups[0]["lr"] = rate * learning_rate(share)
+            optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._weights, 1.0)
+        for optimizer, _ in self._optimizers:
+            optimizer.step()
+        self.step += 1
+        values = torch.stack([loss, *parts.values()]).tolist()
+        return dict(zip(("loss", *parts), values, strict=True))
+
+    def save(self) -> None:
+        """Checkpoint, and the network as it is."""
+        state = {
+            "step": self.step,
+            "network": self._student.network.state_dict(),
+            "heads": {tap: head.detach() for tap, head in self._student.heads.items()},
+            "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
+            "axes": self._teacher.axes,  # the heads speak of these
+        }
+        partial = self._checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self._checkpoint)
+        network = self._student.finished(self._calibration)
+        save_file({k: t.half().contiguous() for k, t in network.state_dict().items()}, self._args.out)
+
+    def _enter(self, optimizers: list[dict[str, Any]] | None) -> None:
+        """Begin the phase that this step belongs to, or go on with it."""
+        args, student = self._args, self._student
+        if self.step < args.steps:
+            self._phase = Phase(args.steps, args.pairs, args.crop, cohort=8, deep=False)
+            weights: list[Tensor] = list(student.network.parameters())
+            heads = list(student.heads.values())
+        else:
+            self._phase = Phase(args.deep_steps, args.deep_pairs, args.deep_crop, cohort=4, deep=True)
+            weights, heads = student.deep_weights, [student.heads[tap] for tap in DEEP_TAPS]
+        bulk = [w for w in weights if w.ndim == 4 and w.shape[1] > 3]
+        rest = [w for w in weights if not any(w is other for other in bulk)]
+        self._weights = [*weights, *heads]
+        self._optimizers: list[tuple[torch.optim.Optimizer, float]] = [
+            (Muon(bulk, lr=args.muon_rate), args.muon_rate),
+            (torch.optim.AdamW([*rest, *heads], lr=args.rate, weight_decay=1e-4), args.rate),
+        ]
+        for (optimizer, _), state in zip(self._optimizers, optimizers or [], strict=False):
+            optimizer.load_state_dict(state)
+        crops = Crops(self._collections, self._phase.crop, self._rng)
+        self._cohorts: list[Cohort | None] = [None] * COHORTS
+        self._corpus = Corpus(self._ask, crops, args.scenes)
+
+    def _resume(self) -> list[dict[str, Any]] | None:
+        """Take over a checkpoint; its optimisers' states, unless a phase has just ended."""
+        saved: dict[str, Any] = torch.load(self._checkpoint, map_location=self._device)
+        self.step = saved["step"]
+        self._student.network.load_state_dict(saved["network"])
+        for tap, head in saved["heads"].items():
+            self._student.heads[tap].data.copy_(head)
+        self._teacher.axes = saved["axes"]
+        self._rng.seed(self._args.seed + self.step)  # other pictures than at the start
+        return None if self.step == self._args.steps else saved["optimizers"]
+
+    def _ask(self, images: Tensor) -> list[Sample]:
+        images = images.to(self._device)
+        fronts = self._student.front(images) if self._phase.deep else None
+        return self._teacher.samples(images, self._phase.taps, fronts)
+
+    def _paint(self, turn: int) -> None:
+        cohort = self._cohorts[turn]
+        if cohort is None or cohort.retired:
+            cohort = self._cohorts[turn] = Cohort(self._corpus, self._phase.cohort, self._rng)
+        cohort.paint(self._student.network, self._student.metrics(), self._rng.choice((5, 10, 20)))
+        self._corpus.mix(3)
+
+
+def draw_curve(log: Path) -> None:
+    """The log as a picture beside it: each part of the loss over the steps."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
+    for name in lines[-1].keys() - {"step", "seconds", "loss"}:
+        if not name.endswith("strangers"):
+            axes.plot([x["step"] for x in lines], [x[name] for x in lines], label=name)
+    axes.set(yscale="log", xlabel="step", ylabel="share of the teacher's energy that is missed")
+    axes.grid(visible=True, which="both", alpha=0.2)
+    axes.legend(*zip(*sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda x: x[1]), strict=True))
+    figure.savefig(log.with_suffix(".png"), dpi=110)
+    plt.close(figure)
 
 
 def main() -> None:
@@ -171,88 +356,37 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights, the original (caffe) set")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="folders, drawn from equally")
     parser.add_argument("--out", type=Path, required=True, help="the weight file; checkpoint and log go beside it")
-    parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--crop", type=int, default=128, help="crop size in pixels")
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--steps", type=int, default=8500, help="of the whole network")
+    parser.add_argument("--pairs", type=int, default=3, help="pairs of pictures per step")
+    parser.add_argument("--crop", type=int, default=160, help="crop size in pixels")
+    parser.add_argument("--deep-steps", type=int, default=16000, help="of the deep stages alone")
+    parser.add_argument("--deep-pairs", type=int, default=6, help="pairs of pictures per step of these")
+    parser.add_argument("--deep-crop", type=int, default=224, help="crop size of these")
+    parser.add_argument("--scenes", type=int, default=550, help="scenes kept in memory, about 14 MB each")
+    parser.add_argument("--muon-rate", type=float, default=5e-3, help="learning rate of the convolutions")
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate of the rest (AdamW)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--checkpoint-every", type=int, default=250)
+    parser.add_argument("--checkpoint-every", type=int, default=250, metavar="STEPS")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
 
-    device = torch.device(args.device)
-    checkpoint, log = args.out.with_suffix(".checkpoint.pth"), args.out.with_suffix(".jsonl")
-    torch.manual_seed(args.seed)
-    rng = random.Random(args.seed)
-    collections = load_pictures(args.pictures)
-    crops = Crops(collections, args.crop, rng)
-    calibration = torch.stack([Crops(collections[:1], 224, random.Random(0)).plain() for _ in range(32)])
-
-    teacher = vgg19(read_state(args.teacher), args.teacher, caffe=True).requires_grad_(False)
-    teacher.normalize(calibration[:8])
-    teacher = Compute(device, torch.bfloat16, "teacher").place(teacher)
-    student = Compute(device, torch.float32, "student").place(FeatureNetwork(LITE_WIDTHS))
-    for number in student.numbers:
-        nn.init.kaiming_normal_(student.conv(number).weight, nonlinearity="relu")
-        nn.init.zeros_(cast(Tensor, student.conv(number).bias))
-    student.normalize(calibration[:8].to(device))
-    heads = nn.ModuleDict({n: nn.Conv2d(LITE_WIDTHS[n], VGG19_WIDTHS[n], 1, bias=False) for n in LITE_TAPS}).to(device)
-    weights = [*student.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=args.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=args.learning_rate, total_steps=args.steps, pct_start=0.05, final_div_factor=100
-    )
-    pool = Pool.fill(crops, 48, device)
-    start = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=device, weights_only=False)
-        student.load_state_dict(saved["student"])
-        heads.load_state_dict(saved["heads"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        pool, start = saved["pool"], saved["step"]
-        rng.setstate(saved["random"])
-        torch.set_rng_state(saved["torch_random"].cpu())
-
+    training, log = Training(args), args.out.with_suffix(".jsonl")
     begun, sums, counted = time.monotonic(), dict[str, float](), 0
-    bar = tqdm(range(start, args.steps), initial=start, total=args.steps, mininterval=5)
-    for step in bar:
-        fresh = torch.stack([crops.mixed() for _ in range(args.batch - args.batch // 2)]).to(device)
-        picks = torch.randperm(len(pool.images))[: args.batch // 2]
-        batch = torch.cat([fresh, pool.advance(student, picks, crops)])
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            wanted = teacher(batch.bfloat16(), TAPS)
-        loss, parts = distillation_loss(heads, student(batch, TAPS), wanted)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        schedule.step()
-        for name, value in {"loss": loss.item(), **parts}.items():
+    bar = tqdm(total=training.total, initial=training.step, mininterval=5)
+    while training.step < training.total:
+        for name, value in training.advance().items():
             sums[name] = sums.get(name, 0.0) + value
         counted += 1
-        if (step + 1) % args.checkpoint_every == 0 or step + 1 == args.steps:
+        bar.update()
+        if training.step % args.checkpoint_every == 0 or training.step == training.total:
             means = {name: round(value / counted, 5) for name, value in sums.items()}
-            with log.open("a") as lines:
-                lines.write(json.dumps({"step": step + 1, "seconds": round(time.monotonic() - begun), **means}) + "\n")
+            line = {"step": training.step, "seconds": round(time.monotonic() - begun), **means}
+            with log.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
             bar.set_postfix(loss=means["loss"])
             sums, counted = {}, 0
-            state = {
-                "step": step + 1,
-                "student": student.state_dict(),
-                "heads": heads.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-                "pool": pool,
-                "random": rng.getstate(),
-                "torch_random": torch.get_rng_state(),
-            }
-            torch.save(state, checkpoint.with_suffix(".partial"))
-            checkpoint.with_suffix(".partial").replace(checkpoint)
-            folded = fold(student.cpu(), heads, calibration)
-            student.to(device)
-            save_file({k: t.half().contiguous() for k, t in folded.state_dict().items()}, args.out)
+            training.save()
+            draw_curve(log)
 
 
 if __name__ == "__main__":

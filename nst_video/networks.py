@@ -39,7 +39,7 @@ class Convolution(nn.Conv2d):
         self.halves = halve
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(super().forward(x))
+        return super().forward(x).relu_()  # in place: at full resolution, fresh memory costs more than the sum
 
 
 class Pool(nn.Module):
@@ -67,7 +67,8 @@ class Residual(nn.Module):
         self.leave = nn.Conv2d(narrow, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.leave(self.work(self.enter(x))))
+        added: Tensor = self.leave(self.work(self.enter(x)))
+        return added.add_(x).relu_()
 
 
 def vgg19_stages(pooling: Pooling = "max", widths: Mapping[str, int] = VGG19_WIDTHS) -> dict[str, nn.Module]:

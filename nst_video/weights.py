@@ -59,7 +59,7 @@ NETWORKS: dict[str, NetworkInfo] = {
     for info in (
         NetworkInfo(
             name="lite",
-            description="our own, distilled from VGG-19, 16 times cheaper; ships with the program",
+            description="our own, distilled from VGG-19, 17 times cheaper; ships with the program",
             path=lambda: shipped("models", "lite.safetensors"),
         ),
         NetworkInfo(

@@ -1,0 +1,72 @@
+"""What the benchmark of the networks reports, on pictures made here and with `lite` in both roles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.networks import LOOKS, Eye, _summary, agreement, paint, sheet, shrink
+from nst_video.frame import Pixels
+from nst_video.image import to_image
+from nst_video.settings import STYLE_LAYERS
+from nst_video.weights import load_network
+
+
+def blobs(height: int, width: int, seed: int) -> Pixels:
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+    return np.ascontiguousarray(coarse.repeat(8, axis=0).repeat(8, axis=1))
+
+
+def test_a_network_agrees_with_itself_and_not_with_another() -> None:
+    lite, other = load_network("lite"), load_network("lite")
+    torch.manual_seed(0)
+    for weight in other.parameters():
+        weight.copy_(weight[torch.randperm(len(weight))])
+    content, style = to_image(blobs(48, 64, 1)), to_image(blobs(48, 64, 2))
+    images = [torch.lerp(content, style, i / 4) for i in range(4)]
+    eyes = [Eye(network, content, style) for network in (lite, lite, other)]
+    same, different = agreement(eyes[0], eyes[1], images), agreement(eyes[0], eyes[2], images)
+    assert same["loss_correlation"] == pytest.approx(1)
+    assert same["gradient_cosines"] == pytest.approx([1] * 4)
+    assert max(different["gradient_cosines"]) < 0.9
+
+
+def test_painting_times_every_iteration_but_the_first_and_keeps_looks_on_the_way() -> None:
+    result = paint(load_network("lite"), blobs(48, 64, 1), blobs(40, 40, 2), 64, 7)
+    assert len(result.iterations) == 6
+    assert sum(result.iterations) < result.seconds
+    assert len(result.snapshots) == sum(look < 7 for look in LOOKS)
+    assert not torch.equal(result.snapshots[0], result.snapshots[-1])
+    assert result.pixels.shape == (48, 64, 3)
+    further = paint(load_network("lite"), blobs(48, 64, 1), blobs(40, 40, 2), 64, 1, start=result.image)
+    near, far = (np.abs(p.astype(float) - result.pixels).mean() for p in (further.pixels, blobs(48, 64, 1)))
+    assert near < far
+
+
+def test_the_summary_compares_with_vgg19() -> None:
+    def way(style: float, seconds: float, ms: float) -> dict[str, object]:
+        layers = dict.fromkeys(STYLE_LAYERS, style)
+        return {"style": style, "content": 1.0, "layers": layers, "seconds": seconds, "ms_per_iteration": ms}
+
+    found = {"loss_correlation": 0.5, "gradient_cosines": [0.1, 0.3]}
+    pairs = [
+        {"vgg19": way(0.1, 40, 200), "lite": way(0.2, 4, 10), "refined": way(0.1, 8, 200), "agreement": found},
+        {"vgg19": way(0.3, 40, 200), "lite": way(0.9, 4, 20), "refined": way(0.3, 8, 200), "agreement": found},
+    ]
+    summary = _summary(pairs)
+    assert summary["lite"]["ratio_mean"] == pytest.approx(2.5)
+    assert summary["lite"]["ratio_worst"] == pytest.approx(3)
+    assert summary["lite"]["style_to_vgg19"] == pytest.approx(1.1 / 0.4)
+    assert summary["lite"]["iteration_times_faster"] == pytest.approx(15)
+    assert summary["refined"]["times_faster"] == pytest.approx(5)
+    assert summary["gradient_cosines"] == [0.1, 0.3]
+
+
+def test_the_sheet_shows_every_picture_whole() -> None:
+    rows = [[blobs(48, 64, 1), blobs(64, 32, 2)], [blobs(64, 64, 3), blobs(16, 16, 4)]]
+    page = sheet(rows, 64)
+    assert page.shape == (2 * 68, 2 * 68, 3)
+    assert np.array_equal(page[8:56, 0:64], rows[0][0])
+    assert np.array_equal(shrink(rows[1][0], 64), rows[1][0])
+    assert shrink(rows[0][0], 32).shape == (24, 32, 3)

@@ -56,7 +56,7 @@ class Pool(nn.Module):
 
 
 class Residual(nn.Module):
-    """What a narrow 3×3 convolution adds to a wide layer: depth at a fifth of the cost. He et al. 2016, fig. 5."""
+    """What a narrow 3×3 convolution adds to a wide layer: depth at a fraction of the cost. He et al. 2016, fig. 5."""
 
     halves = False
 
@@ -68,7 +68,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = self.leave(self.work(self.enter(x)))
-        return added.add_(x).relu_()
+        return (x + added).relu_()
 
 
 def vgg19_stages(pooling: Pooling = "max", widths: Mapping[str, int] = VGG19_WIDTHS) -> dict[str, nn.Module]:
@@ -86,8 +86,9 @@ def vgg19_stages(pooling: Pooling = "max", widths: Mapping[str, int] = VGG19_WID
 def lite_stages() -> dict[str, nn.Module]:
     """`lite`: 21,136 multiply-adds per pixel up to 5_1 (VGG-19: 361,152).
 
-    Full-resolution layers are most of the time, deep ones hold most of the information: narrow first, wide last. 4×4
-    kernels where it halves: an even kernel meets every pixel equally often, so its gradient has no checkerboard.
+    Full-resolution layers are most of the time, deep ones hold most of the information: narrow first, wide last. Even
+    kernels (4×4, deep down 2×2) where it halves: they meet every pixel equally often, so the gradient has no
+    checkerboard.
     """
     return {
         "1_1": Convolution(3, 16),
@@ -197,8 +198,8 @@ class FeatureNetwork(nn.Module):
         for layer in style_layers:
             metric, grams[layer] = self.metric(layer), gram_matrix(found[layer])
             if metric is not None:
-                raised = metric.to(grams[layer])
-                grams[layer] = raised @ grams[layer] @ raised
+                metric = metric.to(grams[layer])  # rounded, on a GPU, as weights are: for style and picture alike
+                grams[layer] = metric @ grams[layer] @ metric
         return features, grams
 
     def multiply_adds(self, deepest: str = "relu5_1") -> float:

@@ -64,13 +64,14 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
     begun = time.perf_counter()
     with ExitStack() as stack:
         content = read_picture(config.content)
-        refined = config.refine_iterations
+        last = config.refine_iterations
         stylizers = []
-        if refined < config.iterations:
-            stylizers.append(_stylizer(config, settings, iterations=config.iterations - refined))
-        if refined and config.refine != "none":
+        if last < config.iterations:
+            first = replace(config, pooling="max") if last and config.network == "lite" else config  # it has no other
+            stylizers.append(_stylizer(first, settings, iterations=config.iterations - last))
+        if last and config.refine != "none":
             instead = replace(config, network=config.refine, weights=config.refine_weights)
-            stylizers.append(_stylizer(instead, settings, iterations=refined))
+            stylizers.append(_stylizer(instead, settings, iterations=last))
         log = _open_log(config, stack)
         done = 0
 
@@ -78,13 +79,14 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
             if (done + iteration) % REPORT_EVERY == 0 or done + iteration == config.iterations:
                 on_progress(Progress(done + iteration, config.iterations, losses.values()))
 
-        start = _start(config, stylizers[0][0], content)
+        start, seconds = _start(config, stylizers[0][0], content), dict[str, float]()
         for stylizer, _ in stylizers:
             painted, state = stylizer.step(content, settings, None, start=start, on_iteration=report)
             start, done = state.image, done + painted.iterations
+            seconds = {stage: seconds.get(stage, 0.0) + value for stage, value in painted.seconds.items()}
         saved = time.perf_counter()
         write_picture(config.output, painted.pixels)
-        _log(log, 0, 0.0, replace(painted, iterations=done), {"write": time.perf_counter() - saved})
+        _log(log, 0, 0.0, replace(painted, iterations=done, seconds=seconds), {"write": time.perf_counter() - saved})
     return Summary(config.output, done, config.iterations, time.perf_counter() - begun, stylizers[-1][1].name)
 
 

@@ -144,7 +144,9 @@ class ImageConfig(SessionConfig):
         0.0, low=0, high=1, commands=("image",), metavar="RATIO", help="mix this much white noise into the start"
     )
     refine: Literal["none", "vgg19", "vgg19-caffe"] = setting(
-        "none", commands=("image",), help="another network for the last iterations: most of its quality, soon"
+        "none",
+        commands=("image",),
+        help="a network for the last iterations: near its quality, far sooner",
     )
     refine_share: float = setting(
         0.1, low=0, high=1, commands=("image",), metavar="RATIO", help="how many of the iterations these are"
@@ -155,8 +157,16 @@ class ImageConfig(SessionConfig):
 
     @property
     def refine_iterations(self) -> int:
-        """How many of the iterations are the refining network's."""
-        return 0 if self.refine == "none" else round(self.refine_share * self.iterations)
+        """How many of the iterations are the refining network's; one at least, if it is wanted."""
+        if self.refine == "none" or not self.refine_share:
+            return 0
+        return max(1, round(self.refine_share * self.iterations))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("refine_share", "refine_weights"):
+            if self.refine == "none" and getattr(self, field) != getattr(type(self), field):
+                raise SettingsError(f"{option_name(field)} is of no use without --refine")
 
 
 @dataclass(frozen=True, kw_only=True)

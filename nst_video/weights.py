@@ -59,7 +59,7 @@ NETWORKS: dict[str, NetworkInfo] = {
     for info in (
         NetworkInfo(
             name="lite",
-            description="our own, distilled from VGG-19, 17 times cheaper; ships with the program",
+            description="our own, distilled from VGG-19, a 17th of its multiply-adds; ships with the program",
             path=lambda: shipped("models", "lite.safetensors"),
         ),
         NetworkInfo(
@@ -186,7 +186,7 @@ def _download(info: NetworkInfo, target: Path, *, progress: bool) -> None:
     except (urllib.error.URLError, OSError, RuntimeError, WeightsError) as error:
         raise WeightsError(
             f"could not download {info.name} ({_first_line(error)}); "
-            f"give a file you have with --weights FILE, or use --network lite"
+            f"give a file you have with --weights FILE (--refine-weights FILE), or use --network lite"
         ) from None
     finally:
         socket.setdefaulttimeout(before)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.networks import LOOKS, Eye, _summary, agreement, paint, sheet, shrink
+from benchmarks.networks import LOOKS, Eye, _summary, agreement, fitted, paint, sheet
 from nst_video.frame import Pixels
 from nst_video.image import to_image
 from nst_video.settings import STYLE_LAYERS
@@ -68,5 +68,5 @@ def test_the_sheet_shows_every_picture_whole() -> None:
     page = sheet(rows, 64)
     assert page.shape == (2 * 68, 2 * 68, 3)
     assert np.array_equal(page[8:56, 0:64], rows[0][0])
-    assert np.array_equal(shrink(rows[1][0], 64), rows[1][0])
-    assert shrink(rows[0][0], 32).shape == (24, 32, 3)
+    assert np.array_equal(fitted(rows[1][0], 64), rows[1][0])
+    assert fitted(rows[0][0], 32).shape == (24, 32, 3)

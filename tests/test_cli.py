@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -109,7 +110,14 @@ def test_every_option_reaches_its_setting(
         "quiet": True, "log_json": Path("log.jsonl"),
     }  # fmt: skip
     own: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-        "image": ("--init noise --init-noise 0.5 -o o.png", {"init": "noise", "init_noise": 0.5}, {}),
+        "image": (
+            "--init noise --init-noise 0.5 --refine vgg19-caffe --refine-share 0.3 --refine-weights r.pth -o o.png",
+            {
+                "init": "noise", "init_noise": 0.5, "refine": "vgg19-caffe", "refine_share": 0.3,
+                "refine_weights": Path("r.pth"),
+            },
+            {},
+        ),
         "video": (
             "--first-iterations 9 --temporal-weight 6 --flow none --start 1 --end 2.5 --codec h265 --crf 30 --no-audio "
             "-o o.mp4",
@@ -124,6 +132,8 @@ def test_every_option_reaches_its_setting(
         assert run(command, "input", *common.split(), *text.split())[0] == 0
         for wanted, made in (({**config, **own_config}, "config"), ({**settings, **own_settings}, "settings")):
             assert {name: getattr(got[made], name) for name in wanted} == wanted
+            others = {"output", "content", "clip"} | ({"temporal_weight"} if command == "image" else set())
+            assert {field.name for field in dataclasses.fields(got[made])} - others <= wanted.keys()
 
 
 def test_networks_lists_them(run: Run) -> None:

@@ -136,8 +136,8 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked = list[str]()
 
     def load(name: str, *, weights: Path | None, **others: Any) -> FeatureNetwork:
-        asked.append(name)
-        return load_network("lite", **others)
+        asked.append(f"{name} {weights.name} {others['pooling']}" if weights else name)
+        return load_network("lite", **{**others, "pooling": "max"})
 
     monkeypatch.setattr(session, "load_network", load)
     return asked
@@ -149,7 +149,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (0.1, ["lite", "vgg19"], [11, 1]),
         (0.5, ["lite", "vgg19"], [6, 6]),
         (0, ["lite"], [12]),
-        (0.01, ["lite"], [12]),
+        (0.01, ["lite", "vgg19"], [11, 1]),
         (1, ["vgg19"], [12]),
     ],
 )
@@ -177,6 +177,38 @@ def test_another_network_does_the_last_iterations(
     assert (summary.done, summary.expected) == (12, 12)
     assert [p.done for p in told] == [10, 12]
     assert lines(tmp_path / "log.json")[0]["iterations"] == 12
+
+
+def test_each_network_has_its_own_weights_and_only_vgg19_the_pooling(
+    picture: ImageConfig, asked_for: list[str], tmp_path: Path
+) -> None:
+    config = replace(
+        picture, weights=tmp_path / "a", refine="vgg19", refine_weights=tmp_path / "b", pooling="avg", iterations=2
+    )
+    run_image(config, StyleSettings(), quietly)
+    assert asked_for == ["lite a max", "vgg19 b avg"]
+
+
+def test_missing_weights_of_the_last_network_are_told_before_the_first_one_paints(picture: ImageConfig) -> None:
+    config, told = replace(picture, refine="vgg19", refine_weights=Path("gone.pth")), list[Progress]()
+    with pytest.raises(WeightsError, match=r"gone\.pth"):
+        run_image(config, StyleSettings(), told.append)
+    assert told == []
+
+
+@pytest.mark.usefixtures("asked_for")
+def test_the_log_has_the_seconds_of_both_networks(
+    picture: ImageConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    step = Stylizer.step
+
+    def slow(*given: Any, **named: Any) -> Any:
+        painted, state = step(*given, **named)
+        return replace(painted, seconds={"optimize": 100.0}), state
+
+    monkeypatch.setattr(Stylizer, "step", slow)
+    run_image(replace(picture, refine="vgg19", log_json=tmp_path / "log.json"), StyleSettings(), quietly)
+    assert lines(tmp_path / "log.json")[0]["seconds"]["optimize"] == 200
 
 
 @pytest.mark.usefixtures("asked_for")

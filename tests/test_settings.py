@@ -39,6 +39,8 @@ def make(kind: type[Any], field: Any, value: float) -> Any:
         given["style_layers"] = ("relu1_1",)
     if field.name == "end":
         given["start"] = 0.0
+    if field.name == "refine_share":
+        given["refine"] = "vgg19"
     return kind(**given)
 
 
@@ -115,3 +117,17 @@ def test_a_blend_needs_a_weight_for_each_style() -> None:
 
 def test_option_names_are_spelt_as_on_the_command_line() -> None:
     assert option_name("content_weight") == "--content-weight"
+
+
+def test_how_many_iterations_another_network_does() -> None:
+    picture = {"content": Path("c.png"), "style": (Path("s.png"),), "output": Path("o.png")}
+    assert ImageConfig(**picture, iterations=200).refine_iterations == 0  # type: ignore[arg-type]
+    for share, iterations, wanted in ((0.1, 200, 20), (0.1, 5, 1), (0.0, 5, 0), (1.0, 5, 5)):
+        config = ImageConfig(**picture, refine="vgg19", refine_share=share, iterations=iterations)  # type: ignore[arg-type]
+        assert config.refine_iterations == wanted
+
+
+@pytest.mark.parametrize("given", [{"refine_share": 0.5}, {"refine_weights": Path("w.pth")}])
+def test_how_to_refine_needs_a_network_to_refine_with(given: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"--refine-\w+ is of no use without --refine"):
+        ImageConfig(content=Path("c.png"), style=(Path("s.png"),), output=Path("o.png"), **given)

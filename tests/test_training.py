@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -23,7 +24,15 @@ from nst_video.losses import gram_matrix
 from nst_video.networks import VGG19_WIDTHS, FeatureNetwork, vgg19_stages
 from nst_video.weights import load_network
 from training import distill, teacher
-from training.distill import DEEP_TAPS, Student, distillation_loss, energies, learning_rate
+from training.distill import (
+    DEEP_TAPS,
+    Student,
+    distillation_loss,
+    energies,
+    learning_rate,
+    read_log,
+    write_log,
+)
 from training.muon import Muon, orthogonal
 from training.pictures import Crops, load_pictures
 from training.practice import SHOTS, Cohort, Corpus
@@ -322,6 +331,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     """A training of three and two steps, with a small teacher and three pictures."""
     monkeypatch.setattr(weights, "VGG19_WIDTHS", SMALL)
     monkeypatch.setattr(distill, "PAINT_EVERY", 2)
+    monkeypatch.setattr(distill, "CALIBRATION", 2)
     stages = FeatureNetwork(vgg19_stages("max", SMALL)).state_dict()
     indices = iter((0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34))
     state = dict[str, Tensor]()
@@ -338,35 +348,74 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         given = (
             f"--teacher {tmp_path}/teacher.safetensors --pictures {tmp_path}/pictures --out {tmp_path}/lite.safetensors"
         )
-        small = "--steps 3 --deep-steps 2 --pairs 1 --deep-pairs 1 --crop 32 --deep-crop 32 --scenes 5"
+        small = "--device cpu --steps 3 --deep-steps 2 --pairs 2 --deep-pairs 2 --crop 32 --deep-crop 32 --scenes 5"
         monkeypatch.setattr(sys, "argv", ["distill", *given.split(), *small.split(), "--checkpoint-every", "1"])
         distill.main()
 
     return run
 
 
+@pytest.mark.parametrize("cut", [1, 3, 4])
 def test_a_training_that_was_cut_off_goes_on(
-    command: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    advance = distill.Training.advance
+    """At step 3 the first phase has just ended."""
+    advance, enter, resumed = distill.Training.advance, distill.Training._enter, list[dict[str, object]]()
 
     def cut_off(self: distill.Training) -> dict[str, float]:
-        if self.step == 4:
+        if self.step == cut:
             raise KeyboardInterrupt
         return advance(self)
+
+    def entered(self: distill.Training, optimizers: list[dict[str, object]] | None) -> None:
+        enter(self, optimizers)
+        memory = [tensor for optimizer, _ in self._optimizers for tensor in optimizer.state.values()]
+        heads = {tap: head.detach().clone() for tap, head in self._student.heads.items()}
+        resumed.append({"heads": heads, "axes": self._teacher.axes, "memories": len(memory)})
 
     monkeypatch.setattr(distill.Training, "advance", cut_off)
     with pytest.raises(KeyboardInterrupt):
         command()
+    kept = torch.load(tmp_path / "lite.checkpoint.pth")
     monkeypatch.setattr(distill.Training, "advance", advance)
-    kept = load_file(tmp_path / "lite.safetensors")
+    monkeypatch.setattr(distill.Training, "_enter", entered)
     command()
+    first = resumed[0]
+    for name in ("heads", "axes"):
+        values = cast(dict[str, Tensor], first[name])
+        assert all(torch.equal(values[tap], kept[name][tap]) for tap in TAPS)
+    assert (cast(int, first["memories"]) > 0) == (cut != 3)
     lines = [json.loads(line) for line in (tmp_path / "lite.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
     assert "relu1_1 features" in lines[2]
     assert "relu1_1 features" not in lines[3]
-    found = load_file(tmp_path / "lite.safetensors")
-    assert torch.equal(found["stages.halve3.weight"], kept["stages.halve3.weight"])  # the front is frozen by then
-    assert not torch.equal(found["stages.5_1.work.weight"], kept["stages.5_1.work.weight"])
+    if cut == 4:
+        weights, found = kept["network"], load_file(tmp_path / "lite.safetensors")
+        same = {name for name, value in weights.items() if torch.equal(found[name], value.half())}
+        assert "stages.halve3.weight" in same  # the front is frozen by then
+        assert "stages.5_1.work.weight" not in same
     assert (tmp_path / "lite.png").stat().st_size > 1000
     load_network("lite", weights=tmp_path / "lite.safetensors")
+    command()  # which is done at once
+    assert len((tmp_path / "lite.jsonl").read_text().splitlines()) == 5
+
+
+def test_a_checkpoint_of_another_plan_is_refused(
+    command: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command()
+    monkeypatch.setattr(distill.Training, "total", property(lambda self: 9))
+    saved = torch.load(tmp_path / "lite.checkpoint.pth")
+    torch.save({**saved, "step": 2}, tmp_path / "lite.checkpoint.pth")
+    with pytest.raises(SystemExit, match="other --steps"):
+        command()
+
+
+def test_a_log_loses_what_was_never_saved(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    assert read_log(log, 7) == []
+    write_log(log, [{"step": 5.0, "a": 0.5, "loss": 1.0}, {"step": 10.0, "b": 0.25, "loss": 1.0}])
+    assert (tmp_path / "log.png").stat().st_size > 1000
+    assert read_log(log, 7) == [{"step": 5.0, "a": 0.5, "loss": 1.0}]
+    assert len(read_log(log, 10)) == 2

@@ -6,11 +6,11 @@ Each tap of the student learns, through a linear head A, to span the teacher's t
 two pictures' Gram matrices, A (g_i − g_j) Aᵀ ≈ G_i − G_j, which is what the style loss feels. Afterwards (AᵀA)^½
 becomes the tap's metric, and the small Gram loss equals the big one to first order.
 
-Half of the pictures are being optimised against the student itself, as they will be in use, and are compared with
-the very styles that they are to look like.
+Once the student can see, half of the pairs are pictures that are being optimised against it, as they will be in use,
+and mostly the very styles that they are to look like.
 
 It learns in two phases: the whole network on small crops; then, its front frozen and each picture's way through it
-remembered, the deep stages alone on large ones, which costs a quarter per picture. Deep taps need it most: what is
+remembered, the deep stages alone on large ones, which costs a third per pixel. Deep taps need it most: what is
 hardest to learn is relu5_1, of which each position sees 156 pixels.
 
 A checkpoint is written every `--checkpoint-every` steps; the same command continues from it (with pictures drawn
@@ -23,13 +23,15 @@ import argparse
 import json
 import random
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
-import matplotlib as mpl
 import torch
+from matplotlib.figure import Figure
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -42,9 +44,6 @@ from training.pictures import Crops, load_pictures
 from training.practice import Cohort, Corpus
 from training.teacher import COMPONENTS, STYLE_TAPS, TAPS, Sample, Teacher, rows
 
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-
 FRONT = "halve3"
 """The last stage of the front."""
 DEEP_TAPS = ("relu4_1", "relu4_2", "relu5_1")
@@ -53,6 +52,8 @@ PAINT_EVERY = 25
 """Steps between two turns of painting; each is one cohort's, and brings some new mixed scenes as well."""
 PAINT_FROM = 0.1
 """The share of the first phase after which the student is good enough to paint with."""
+CALIBRATION = 32
+"""On so many pictures activations are measured, to normalise the teacher and to scale the taps."""
 EXACT_FROM = 0.85
 """The share of a phase after which it is in float32, no longer in bfloat16."""
 OWN_FLOOR, OTHER_FLOOR = 0.05, 0.02
@@ -232,19 +233,20 @@ class Training:
         torch.manual_seed(args.seed)
         self._rng = random.Random(args.seed)
         self._collections = load_pictures(args.pictures)
-        self._calibration = Crops(self._collections[:1], 224, random.Random(0)).batch(32)
+        self._calibration = Crops(self._collections[:1], 224, random.Random(0)).batch(CALIBRATION)
         network = vgg19(read_state(args.teacher), args.teacher, caffe=True)
         network.normalize(self._calibration[:8])
         pictures = Crops(self._collections, args.crop, random.Random(args.seed)).batch(32)
         self._teacher = Teacher(network, pictures, self._device)
         self._student = Student(self._device)
-        self.step, optimizers = 0, None
+        self.step = 0
         if self._checkpoint.exists():
             optimizers = self._resume()
+            if self.step < self.total:
+                self._enter(optimizers)
         else:
             self._student.begin(self._teacher, pictures)
-        self._enter(optimizers)
-        if not self.step:
+            self._enter(None)
             self._student.fit_heads(self._corpus.pairs(32))
 
     @property
@@ -283,12 +285,16 @@ class Training:
             "heads": {tap: head.detach() for tap, head in self._student.heads.items()},
             "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
             "axes": self._teacher.axes,  # the heads speak of these
+            "deep": self._phase.deep,
         }
         partial = self._checkpoint.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(self._checkpoint)
         network = self._student.finished(self._calibration)
-        save_file({k: t.half().contiguous() for k, t in network.state_dict().items()}, self._args.out)
+        partial = self._args.out.with_suffix(".partial")
+        save_file({k: t.half().contiguous() for k, t in network.state_dict().items()}, partial)
+        partial.chmod(0o644)
+        partial.replace(self._args.out)
 
     def _enter(self, optimizers: list[dict[str, Any]] | None) -> None:
         """Begin the phase that this step belongs to, or go on with it."""
@@ -310,19 +316,24 @@ class Training:
         for (optimizer, _), state in zip(self._optimizers, optimizers or [], strict=False):
             optimizer.load_state_dict(state)
         crops = Crops(self._collections, self._phase.crop, self._rng)
+        self.__dict__.pop("_corpus", None)  # the memory of the last one is free before a new one is made
         self._cohorts: list[Cohort | None] = [None] * COHORTS
         self._corpus = Corpus(self._ask, crops, args.scenes)
 
     def _resume(self) -> list[dict[str, Any]] | None:
         """Take over a checkpoint; its optimisers' states, unless a phase has just ended."""
-        saved: dict[str, Any] = torch.load(self._checkpoint, map_location=self._device)
+        saved: dict[str, Any] = torch.load(self._checkpoint, map_location="cpu")
         self.step = saved["step"]
+        ended = self.step == self._args.steps
+        if saved["deep"] != (self.step >= self._args.steps) and not ended:
+            raise SystemExit(f"{self._checkpoint} is of a training with other --steps")
         self._student.network.load_state_dict(saved["network"])
         for tap, head in saved["heads"].items():
             self._student.heads[tap].data.copy_(head)
-        self._teacher.axes = saved["axes"]
-        self._rng.seed(self._args.seed + self.step)  # other pictures than at the start
-        return None if self.step == self._args.steps else saved["optimizers"]
+        self._teacher.axes = {tap: axes.to(self._device) for tap, axes in saved["axes"].items()}
+        self._rng.seed(self._args.seed + self.step)  # other pictures and other noise than at the start
+        torch.manual_seed(self._args.seed + self.step)
+        return None if ended else saved["optimizers"]
 
     def _ask(self, images: Tensor) -> list[Sample]:
         images = images.to(self._device)
@@ -337,18 +348,28 @@ class Training:
         self._corpus.mix(3)
 
 
-def draw_curve(log: Path) -> None:
-    """The log as a picture beside it: each part of the loss over the steps."""
+def read_log(log: Path, steps: int) -> list[dict[str, float]]:
+    """The lines of a log up to this step; what lies behind it was never saved and is cut off."""
+    if not log.exists():
+        return []
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
-    for name in lines[-1].keys() - {"step", "seconds", "loss"}:
+    return [line for line in lines if line["step"] <= steps]
+
+
+def write_log(log: Path, lines: list[dict[str, float]]) -> None:
+    """The log, and as a picture beside it the curve of each part of the loss (strangers left out)."""
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    names = sorted({name for line in lines for name in line} - {"step", "seconds", "loss"})
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    for name in names:
         if not name.endswith("strangers"):
-            axes.plot([x["step"] for x in lines], [x[name] for x in lines], label=name)
+            found = [(line["step"], line[name]) for line in lines if name in line]
+            axes.plot(*zip(*found, strict=True), label=name)
     axes.set(yscale="log", xlabel="step", ylabel="share of the teacher's energy that is missed")
     axes.grid(visible=True, which="both", alpha=0.2)
-    axes.legend(*zip(*sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda x: x[1]), strict=True))
+    axes.legend()
     figure.savefig(log.with_suffix(".png"), dpi=110)
-    plt.close(figure)
 
 
 def main() -> None:
@@ -371,22 +392,21 @@ def main() -> None:
     args = parser.parse_args()
 
     training, log = Training(args), args.out.with_suffix(".jsonl")
-    begun, sums, counted = time.monotonic(), dict[str, float](), 0
+    lines = read_log(log, training.step)
+    before, begun = lines[-1]["seconds"] if lines else 0, time.monotonic()
+    values: dict[str, list[float]] = defaultdict(list)
     bar = tqdm(total=training.total, initial=training.step, mininterval=5)
     while training.step < training.total:
         for name, value in training.advance().items():
-            sums[name] = sums.get(name, 0.0) + value
-        counted += 1
+            values[name].append(value)
         bar.update()
         if training.step % args.checkpoint_every == 0 or training.step == training.total:
-            means = {name: round(value / counted, 5) for name, value in sums.items()}
-            line = {"step": training.step, "seconds": round(time.monotonic() - begun), **means}
-            with log.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(line) + "\n")
+            means = {name: round(fmean(some), 5) for name, some in values.items()}
+            lines.append({"step": training.step, "seconds": round(before + time.monotonic() - begun), **means})
             bar.set_postfix(loss=means["loss"])
-            sums, counted = {}, 0
+            values.clear()
             training.save()
-            draw_curve(log)
+            write_log(log, lines)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Asking the teacher costs more than a training step of the student. So each tap's activations are kept as their
 strongest principal components, in half precision, along with their Gram matrix. The components are orthonormal: a
-distance between them is the distance between the activations, less what the components left out cannot add.
+distance between them is the distance between the activations, less what the components left out would add.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Teacher:
         self.axes: dict[str, Tensor] = {}
         energy: dict[str, Tensor] = {}
         for some in torch.split(pictures, 8):
-            for tap, features in self.activations(some.to(device)).items():
+            for tap, features in self.activations(some).items():
                 energy[tap] = energy.get(tap, 0) + gram_matrix(features).sum(0)
         for tap, matrix in energy.items():
             _, vectors = torch.linalg.eigh(matrix.cpu())  # weakest first
@@ -59,7 +59,7 @@ class Teacher:
     @torch.no_grad()
     def activations(self, pictures: Tensor) -> dict[str, Tensor]:
         """All of the taps, whole, (N, C, H', W') in bfloat16."""
-        return self._network(self._compute.lower(pictures), TAPS)  # type: ignore[no-any-return]
+        return self._network(self._compute.lower(pictures.to(self._compute.device)), TAPS)  # type: ignore[no-any-return]
 
     def first_filters(self, count: int, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Weight and bias of those filters of conv1_1 that together span all of its activations best.

@@ -39,7 +39,7 @@ class Convolution(nn.Conv2d):
         self.halves = halve
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).relu_()  # in place: at full resolution, fresh memory costs more than the sum
+        return super().forward(x).relu_()  # in place: one full-resolution layer less in memory
 
 
 class Pool(nn.Module):

@@ -283,8 +283,9 @@ def test_a_cohort_is_painted_and_remembered() -> None:
     student = a_student()
     corpus = Corpus(ask, crops(), scenes=10)
     cohort = Cohort(corpus, 2, random.Random(0))
-    cohort.paint(student.network, student.metrics(), 3)
-    cohort.paint(student.network, student.metrics(), 3)
+    student.measure()
+    cohort.paint(student.network, 3)
+    cohort.paint(student.network, 3)
     shots = [scene.shots for scene in cohort._scenes]
     assert [len(s) for s in shots] == [2, 2]
     assert not torch.equal(shots[0][0].image, shots[0][1].image)

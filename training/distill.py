@@ -81,7 +81,9 @@ class Student:
     """The network that learns, with a head for each tap."""
 
     def __init__(self, device: torch.device) -> None:
-        self.network = Compute(device, torch.float32, "student").place(FeatureNetwork(lite_stages(), taps=LITE_TAPS))
+        self.network = Compute(device, torch.float32, "student").place(
+            FeatureNetwork(lite_stages(), taps=LITE_TAPS, measured=True)
+        )
         self.heads = {
             tap: torch.zeros(COMPONENTS[tap], self.network.width(number), device=device, requires_grad=True)
             for tap, number in zip(TAPS, LITE_TAPS, strict=True)
@@ -141,6 +143,12 @@ class Student:
         return [w for name in deep for w in self.network.stages[name].parameters()]
 
     @torch.no_grad()
+    def measure(self) -> None:
+        """Let the network look through the metrics of the heads as they are."""
+        for tap, metric in self.metrics().items():
+            cast(Tensor, self.network.metric(tap)).copy_(metric)
+
+    @torch.no_grad()
     def metrics(self) -> dict[str, Tensor]:
         """(AᵀA)^½ of each head A: through it the student's distances are the teacher's."""
         roots = {}
@@ -153,10 +161,8 @@ class Student:
     def finished(self, pictures: Tensor) -> FeatureNetwork:
         """The network that ships: with its metrics, scaled to a mean magnitude of 1 over `pictures`."""
         network = FeatureNetwork(lite_stages(), taps=LITE_TAPS, measured=True)
-        network.stages.load_state_dict(self.network.stages.state_dict())
-        metrics = self.metrics()
-        for tap in TAPS:
-            cast(Tensor, network.metric(tap)).copy_(metrics[tap])
+        self.measure()
+        network.load_state_dict(self.network.state_dict())
         for tap, features in network(pictures.cpu(), TAPS).items():
             cast(Tensor, network.metric(tap)).div_(features.abs().mean())
         return network
@@ -344,7 +350,8 @@ class Training:
         cohort = self._cohorts[turn]
         if cohort is None or cohort.retired:
             cohort = self._cohorts[turn] = Cohort(self._corpus, self._phase.cohort, self._rng)
-        cohort.paint(self._student.network, self._student.metrics(), self._rng.choice((5, 10, 20)))
+        self._student.measure()
+        cohort.paint(self._student.network, self._rng.choice((5, 10, 20)))
         self._corpus.mix(3)
 
 

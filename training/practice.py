@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nst_video.losses import gram_matrix, relative_difference
+from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses, Moments, optimize
-from nst_video.settings import StyleSettings
+from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
 from training.pictures import Crops
-from training.teacher import STYLE_TAPS, Sample
+from training.teacher import Sample
 
 SHOTS = 8
 """How many of the pictures on one way from content to painting are kept."""
@@ -103,17 +103,20 @@ class Cohort:
         """The pictures are as good as finished."""
         return self._moments.age > self._retires_at
 
-    def paint(self, student: FeatureNetwork, metrics: dict[str, Tensor], iterations: int) -> None:
+    def paint(self, student: FeatureNetwork, iterations: int) -> None:
         """Go on for some iterations, then show the pictures to the teacher."""
         weights = StyleSettings()
+
+        def look(images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+            return student.look(images.contiguous(memory_format=torch.channels_last), CONTENT_LAYERS, STYLE_LAYERS)
+
         with torch.no_grad():
-            content_targets, _ = _look(student, metrics, self._contents)
-            _, style_targets = _look(student, metrics, self._styles)
+            content_targets, style_targets = look(self._contents)[0], look(self._styles)[1]
 
         def objective(images: Tensor) -> Losses:
-            features, grams = _look(student, metrics, images)
-            style = torch.stack([_relative(grams[tap], style_targets[tap]) for tap in STYLE_TAPS]).mean()
-            content = _relative(features, content_targets)
+            features, grams = look(images)
+            style = torch.stack([_relative(grams[layer], style_targets[layer]) for layer in STYLE_LAYERS]).mean()
+            content = torch.stack([_relative(features[k], content_targets[k]) for k in CONTENT_LAYERS]).mean()
             zero = torch.zeros_like(style)
             return Losses(weights.content_weight * content + style, content, style, zero, zero)
 
@@ -128,10 +131,3 @@ class Cohort:
 def _relative(values: Tensor, targets: Tensor) -> Tensor:
     """The sum of each picture's own relative difference: none of them knows of the others."""
     return torch.stack([relative_difference(v, t) for v, t in zip(values, targets, strict=True)]).sum()
-
-
-def _look(student: FeatureNetwork, metrics: dict[str, Tensor], images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Content features and Gram matrices as the finished network will see them."""
-    found = student.activations(images.contiguous(memory_format=torch.channels_last), metrics)
-    content = torch.nn.functional.conv2d(found["relu4_2"], metrics["relu4_2"][..., None, None])
-    return content, {tap: metrics[tap] @ gram_matrix(found[tap]) @ metrics[tap] for tap in STYLE_TAPS}

@@ -26,7 +26,6 @@ from nst_video.weights import load_network
 from training import distill, teacher
 from training.distill import (
     DEEP_TAPS,
-    Student,
     distillation_loss,
     energies,
     learning_rate,
@@ -36,6 +35,7 @@ from training.distill import (
 from training.muon import Muon, orthogonal
 from training.pictures import Crops, load_pictures
 from training.practice import SHOTS, Cohort, Corpus
+from training.student import Student
 from training.teacher import STYLE_TAPS, TAPS, Sample, Teacher, rows
 
 CPU = torch.device("cpu")

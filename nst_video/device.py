@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from nst_video import packed
 from nst_video.errors import SettingsError
-from nst_video.networks import FeatureNetwork
+from nst_video.networks import FeatureNetwork, Looked
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,69 @@ class Compute:
         """A float32 master image as the network's input; differentiable."""
         return image.to(self.dtype, memory_format=torch.channels_last)
 
+    def look(
+        self, network: FeatureNetwork, image: Tensor, content_layers: Sequence[str], style_layers: Sequence[str]
+    ) -> Callable[[Tensor], Looked]:
+        """`network.look` at float32 images of the shape of `image`, in the way that is fastest here; differentiable."""
+        if self.device.type == "cpu" and packed.available(self.dtype):
+            quick = packed.PackedNetwork(network, self.lower(image), content_layers, style_layers)
+            return lambda image: quick(self.lower(image))
+        return lambda image: network.look(self.lower(image), content_layers, style_layers)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """What is done within runs beside what another thread does here, and is done when it is left."""
+        if self.device.type != "cuda":
+            yield
+            return
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(stream):
+            yield
+        stream.synchronize()
+
+    def hand_over(self, tensor: Tensor) -> Tensor:
+        """`tensor`, made `beside`, for use in another thread: its memory is not given away while that goes on."""
+        if self.device.type == "cuda":
+            tensor.record_stream(torch.cuda.default_stream(self.device))
+        return tensor
+
+    @property
+    def captures(self) -> bool:
+        """Whether `capture` records anything here."""
+        return self.device.type == "cuda"
+
+    def capture(self, iteration: Callable[[], T]) -> Callable[[], T]:
+        """What does the same as `iteration`, sooner: on CUDA its kernels, recorded once and replayed as one graph.
+
+        It must read and write tensors that keep their place, and is run here a few times with whatever they hold; what
+        it answers keeps its place, too. Elsewhere, `iteration` itself.
+        """
+        if not self.captures:
+            return iteration
+        aside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(aside):
+            for _ in range(3):  # libraries choose their algorithms and take their workspaces now
+                iteration()
+        torch.cuda.current_stream(self.device).wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on uploading
+            answer = iteration()
+
+        def replay() -> T:
+            graph.replay()
+            return answer
+
+        return replay
+
 
 def _best_precision(device: str) -> str:
     if device == "cuda":
         # Not fp16: the gradients of the relative loss are so small that some vanish in it.
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "fp32"
+    return "bf16" if device == "cpu" and _multiplies_bf16() else "fp32"
+
+
+def _multiplies_bf16() -> bool:
+    """Whether this processor has instructions for it; one that has not emulates it and is slower than in float32."""
+    return any(getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile"))

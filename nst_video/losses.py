@@ -19,10 +19,10 @@ def gram_matrix(features: Tensor) -> Tensor:
 
     features: (N, C, H, W), any float type; the answer is (N, C, C), at least in float32.
     Gatys et al., CVPR 2016, eq. 3, sum instead; the 1/M here is the paper's 1/M² of eq. 4, moved inside
-    so that a style picture of another size than the content gives comparable matrices. Half types are raised
-    *before* the product, so they cannot overflow in it.
+    so that a style picture of another size than the content gives comparable matrices. Products of half types are
+    summed up in float32, so they cannot overflow.
     """
-    return _Gram.apply(_raised(features.permute(0, 2, 3, 1)))  # type: ignore[no-any-return]
+    return _Gram.apply(features.permute(0, 2, 3, 1))  # type: ignore[no-any-return]
 
 
 class _Gram(torch.autograd.Function):
@@ -35,13 +35,17 @@ class _Gram(torch.autograd.Function):
     def forward(ctx: FunctionCtx, features: Tensor) -> Tensor:
         ctx.save_for_backward(features)
         rows = features.flatten(1, 2)
+        if rows.is_cuda and rows.element_size() == 2:  # its matrix units take halves and answer in float32
+            return torch.bmm(rows.transpose(1, 2), rows, out_dtype=torch.float32) / rows.shape[1]
+        rows = _raised(rows)
         return rows.transpose(1, 2) @ rows / rows.shape[1]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         features: Tensor = ctx.saved_tensors[0]
         rows = features.flatten(1, 2)
-        return (rows @ ((grad + grad.transpose(1, 2)) / rows.shape[1])).view_as(features)
+        share = (grad + grad.transpose(1, 2)) / rows.shape[1]
+        return (rows @ share.to(rows.dtype)).view_as(features)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

@@ -31,6 +31,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # RGB; the original networks' training mean
 
 
+Looked = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""What is seen of an image: features of the content layers, Gram matrices of the style layers."""
+
+
 class Convolution(nn.Conv2d):
     """A convolution that keeps the size, or halves it, and a ReLU."""
 
@@ -181,26 +185,28 @@ class FeatureNetwork(nn.Module):
         """Features of `layers` for an image (N, 3, H, W) in [0, 1]."""
         return self.look(image, layers, ())[0]
 
-    def look(
-        self, image: Tensor, content_layers: Iterable[str], style_layers: Iterable[str]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def look(self, image: Tensor, content_layers: Iterable[str], style_layers: Iterable[str]) -> Looked:
         """Features of `content_layers` and Gram matrices of `style_layers`, in one pass.
 
         The metric P goes through the Gram matrix, P·(FFᵀ)·P, instead of the features: the same at hardly any cost.
         """
         content_layers, style_layers = tuple(content_layers), tuple(style_layers)
         found = self.activations(image, {*content_layers, *style_layers})
-        features, grams = dict[str, Tensor](), dict[str, Tensor]()
-        for layer in content_layers:
-            metric, features[layer] = self.metric(layer), found[layer]
-            if metric is not None:
-                features[layer] = F.conv2d(found[layer], metric[..., None, None])
-        for layer in style_layers:
-            metric, grams[layer] = self.metric(layer), gram_matrix(found[layer])
-            if metric is not None:
-                metric = metric.to(grams[layer])  # rounded, on a GPU, as weights are: for style and picture alike
-                grams[layer] = metric @ grams[layer] @ metric
-        return features, grams
+        features = {layer: self.measured_features(layer, found[layer]) for layer in content_layers}
+        return features, {layer: self.measured_gram(layer, gram_matrix(found[layer])) for layer in style_layers}
+
+    def measured_features(self, layer: str, features: Tensor) -> Tensor:
+        """Activations (N, C, H, W) of `layer` as its metric shows them."""
+        metric = self.metric(layer)
+        return features if metric is None else F.conv2d(features, metric[..., None, None])
+
+    def measured_gram(self, layer: str, gram: Tensor) -> Tensor:
+        """The Gram matrices (N, C, C) of `layer` as its metric shows them."""
+        metric = self.metric(layer)
+        if metric is None:
+            return gram
+        metric = metric.to(gram)  # rounded, in half precision, as weights are: for style and picture alike
+        return metric @ gram @ metric
 
     def multiply_adds(self, deepest: str = "relu5_1") -> float:
         """Multiply-adds of the convolutions, per image pixel, up to `deepest`."""

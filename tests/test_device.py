@@ -17,9 +17,15 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, mps: bool = 
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
 
-def test_the_cpu_computes_in_fp32_unless_told_otherwise() -> None:
+@pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_cpu_computes_in_bf16_where_it_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, fast: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr("nst_video.device._multiplies_bf16", lambda: fast)
     compute = Compute.choose("cpu")
-    assert (compute.device, compute.dtype, compute.name) == (torch.device("cpu"), torch.float32, "CPU, fp32")
+    assert (compute.device, compute.dtype) == (torch.device("cpu"), dtype)
+    assert compute.name == ("CPU, bf16" if fast else "CPU, fp32")
+    assert Compute.choose("cpu", "fp32").dtype == torch.float32
     assert Compute.choose("cpu", "bf16").dtype == torch.bfloat16
 
 

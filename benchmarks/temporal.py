@@ -139,7 +139,7 @@ def convert(
         size=size,
         iterations=iterations,
         first_iterations=max(iterations, 150) if carry else iterations,
-        use_flow=use_flow,
+        flow=FlowEstimator() if use_flow else None,
     )
     results: list[Pixels] = []
     state: State | None = None

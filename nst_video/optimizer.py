@@ -9,7 +9,7 @@ fewer iterations.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -38,7 +38,8 @@ class Losses(NamedTuple):
         return dict(zip(self._fields, torch.stack(self).tolist(), strict=True))
 
 
-Objective = Callable[[Tensor], Losses]
+Evaluate = Callable[[Tensor], Losses]
+Capture = Callable[[Callable[[], Losses]], Callable[[], Losses]]
 OnIteration = Callable[[int, Tensor, Losses], None]
 
 
@@ -54,11 +55,93 @@ class Moments:
     def zero(cls, image: Tensor, levels: int = LEVELS) -> Moments:
         """No memory yet of an image (N, 3, H, W). One level is plain Adam; a small image has fewer levels."""
         nothing = tuple(torch.zeros_like(level) for level in _pyramid(image, levels))
-        return cls(nothing, nothing, age=0)
+        return cls(nothing, tuple(torch.zeros_like(level) for level in nothing), age=0)
+
+    def levels(self) -> tuple[Tensor, ...]:
+        """The means, then the squares, each from fine to coarse."""
+        return (*self.mean, *self.square)
+
+
+class Optimizer:
+    """Steps on images of one shape, down one objective.
+
+    All that an iteration hands to the next is allocated once and keeps its place, so that `capture` may record it: it
+    gets a function without arguments and answers one that does the same.
+    """
+
+    def __init__(
+        self,
+        objective: Evaluate,
+        like: Tensor,
+        *,
+        levels: int = LEVELS,
+        capture: Capture = lambda iteration: iteration,
+    ) -> None:
+        self._objective = objective
+        self._image = torch.zeros_like(like).requires_grad_()
+        self._moments = Moments.zero(like, levels)
+        self._spread = tuple(torch.empty_like(level) for level in self._moments.mean)
+        self._age, self._learning_rate = torch.zeros((2, 1), device=like.device)
+        self._betas = torch.tensor(BETAS, device=like.device)
+        self._iterate = capture(self._iteration)
+
+    def run(
+        self,
+        image: Tensor,
+        moments: Moments,
+        *,
+        iterations: int,
+        learning_rate: float,
+        on_iteration: OnIteration | None = None,
+    ) -> tuple[Tensor, Moments, Losses]:
+        """`iterations` steps from `image` (N, 3, H, W), every one clamped to [0, 1].
+
+        Answers the new image, the new moments and the losses *before* the last step (what the last forward pass saw).
+        Neither argument is changed. `on_iteration` gets the number of steps done, the image and the losses; reading a
+        loss makes a GPU wait, so it should not do so each time.
+        """
+        with torch.no_grad():
+            self._image.copy_(image)
+            for mine, given in zip(self._moments.levels(), moments.levels(), strict=True):
+                mine.copy_(given)
+            self._age.fill_(moments.age)
+            self._learning_rate.fill_(learning_rate)
+        for iteration in range(1, iterations + 1):
+            losses = self._iterate()
+            if on_iteration is not None:
+                on_iteration(iteration, self._image.detach(), losses)
+        mean, square = (
+            tuple(level.clone() for level in memory) for memory in (self._moments.mean, self._moments.square)
+        )
+        return self._image.detach().clone(), Moments(mean, square, moments.age + iterations), losses
+
+    def _iteration(self) -> Losses:
+        losses = self._objective(self._image)
+        (gradient,) = torch.autograd.grad(losses.total, self._image)
+        with torch.no_grad():
+            self._image.sub_(self._step(gradient.contiguous()).mul_(self._learning_rate)).clamp_(0, 1)
+        return Losses(*(loss.detach() for loss in losses))
+
+    def _step(self, gradient: Tensor) -> Tensor:
+        """Take `gradient` into the moments and answer the step of all levels together, for a rate of 1."""
+        self._age += 1
+        first, second = (1 - self._betas**self._age).unbind()  # Adam's bias corrections
+        steps = []
+        for level, part in enumerate(_pyramid(gradient, len(self._spread))):
+            mean, square, spread = self._moments.mean[level], self._moments.square[level], self._spread[level]
+            mean.lerp_(part, 1 - BETAS[0])
+            square.mul_(BETAS[1]).addcmul_(part, part, value=1 - BETAS[1])
+            torch.div(square, second, out=spread).sqrt_().add_(EPSILON)
+            steps.append(torch.div(mean, spread, out=spread).mul_(LEVEL_DECAY**level / first))
+        total = steps.pop()
+        while steps:
+            finer = steps.pop()
+            total = finer.add_(F.interpolate(total, finer.shape[-2:], mode="bilinear", align_corners=False))
+        return total
 
 
 def optimize(
-    objective: Objective,
+    objective: Evaluate,
     image: Tensor,
     moments: Moments,
     *,
@@ -66,42 +149,10 @@ def optimize(
     learning_rate: float,
     on_iteration: OnIteration | None = None,
 ) -> tuple[Tensor, Moments, Losses]:
-    """`iterations` steps from `image` (N, 3, H, W), every one clamped to [0, 1].
-
-    Answers the new image, the new moments and the losses *before* the last step (what the last forward pass saw).
-    Neither argument is changed. `on_iteration` gets the number of steps done, the image and the losses; reading a
-    loss makes a GPU wait, so it should not do so each time.
-    """
-    image = image.detach().clone()
-    mean, square = (tuple(level.clone() for level in memory) for memory in (moments.mean, moments.square))
-    moments = Moments(mean, square, moments.age)
-    for iteration in range(1, iterations + 1):
-        image.requires_grad_()
-        losses = objective(image)
-        (gradient,) = torch.autograd.grad(losses.total, image)
-        image = image.detach()
-        moments = replace(moments, age=moments.age + 1)
-        image.sub_(_step(gradient, moments), alpha=learning_rate).clamp_(0, 1)
-        if on_iteration is not None:
-            on_iteration(iteration, image, losses)
-    return image, moments, Losses(*(loss.detach() for loss in losses))
-
-
-def _step(gradient: Tensor, moments: Moments) -> Tensor:
-    """Take `gradient` into the moments, in place, and answer the step of all levels together, for a rate of 1."""
-    first, second = (1 - beta**moments.age for beta in BETAS)  # Adam's bias corrections
-    steps = []
-    for level, part in enumerate(_pyramid(gradient, len(moments.mean))):
-        mean, square = moments.mean[level], moments.square[level]
-        mean.lerp_(part, 1 - BETAS[0])
-        square.mul_(BETAS[1]).addcmul_(part, part, value=1 - BETAS[1])
-        spread = (square / second).sqrt_().add_(EPSILON)
-        steps.append(torch.div(mean, spread).mul_(LEVEL_DECAY**level / first))
-    total = steps.pop()
-    while steps:
-        finer = steps.pop()
-        total = finer.add_(F.interpolate(total, finer.shape[-2:], mode="bilinear", align_corners=False))
-    return total
+    """`Optimizer.run` for once."""
+    return Optimizer(objective, image, levels=len(moments.mean)).run(
+        image, moments, iterations=iterations, learning_rate=learning_rate, on_iteration=on_iteration
+    )
 
 
 def _pyramid(tensor: Tensor, levels: int) -> Iterator[Tensor]:

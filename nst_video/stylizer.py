@@ -1,9 +1,13 @@
-"""One frame: prepare, warp, optimise, recolour. No threads, no files: `painted, state = stylizer.step(...)`."""
+"""One frame: prepare, paint, finish. No threads, no files: `painted, state = stylizer.step(...)`.
+
+`step` is the three in a row. A pipeline calls them one by one, for then the next frame can be prepared, and the last
+one finished, beside the painting.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,26 +19,16 @@ from torch.nn import functional as F
 
 from nst_video import color
 from nst_video.device import Compute
-from nst_video.flow import FlowEstimator, backward_warp, grey, motion_boundaries, occlusion_mask, steady
+from nst_video.flow import FlowEstimator, Motion, backward_warp, grey
 from nst_video.frame import Pixels
-from nst_video.image import fit, resize, to_image, to_pixels
-from nst_video.losses import (
-    content_loss,
-    relative_difference,
-    style_loss,
-    temporal_loss,
-    total_variation,
-)
-from nst_video.networks import FeatureNetwork
-from nst_video.optimizer import Losses, Moments, OnIteration, optimize
+from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
+from nst_video.networks import FeatureNetwork, Looked
+from nst_video.objective import Held, Objective
+from nst_video.optimizer import Moments, OnIteration, Optimizer
 from nst_video.settings import StyleSettings
 
 SCENE_CUT = 0.6
 """A frame of which more than this share cannot be found in the previous one starts afresh."""
-
-
-_TERMS = {"relative": (relative_difference, relative_difference), "paper": (content_loss, style_loss)}
-"""What `--loss` means: how content features, and how Gram matrices, are compared."""
 
 
 ALIKE = 0.1
@@ -43,13 +37,38 @@ on a plain wall any flow will do, and a hole there would show."""
 
 
 @dataclass(frozen=True)
-class State:
-    """What one frame hands to the next: how the clip looked, how the painting looks, the optimiser's memory."""
+class Prepared:
+    """A frame and all that can be known of it before the last one is painted; seconds by what they went into.
 
-    grey: NDArray[np.uint8]
+    content: the frame at the worked size; motion: since the frame prepared before; None of the first frame, of one of
+    another shape, and where flow is not wanted.
+    """
+
+    pixels: Pixels
     content: Tensor
+    grey: NDArray[np.uint8]
+    motion: Motion | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """What one frame hands to the next: what it showed, how the painting looks, the optimiser's memory."""
+
+    prepared: Prepared
     image: Tensor
     moments: Moments
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A frame as the optimiser left it, still at the worked size, and what that took."""
+
+    frame: Pixels
+    painted: Pixels
+    iterations: int
+    losses: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,27 +83,28 @@ class Painted:
 
 @dataclass(frozen=True)
 class _Beginning:
-    """Where the optimiser starts on a frame, and the warped last result that it may hold on to, with confidence."""
+    """Where the optimiser starts on a frame, and what it may hold on to."""
 
     image: Tensor
     moments: Moments
-    warped: Tensor | None = None
-    confidence: Tensor | None = None
+    held: Held | None = None
 
 
 @dataclass(frozen=True)
-class _Targets:
-    """What the objective compares features with."""
+class _Easel:
+    """What paints images of one shape, seen in one way; kept from frame to frame."""
 
-    content: dict[str, Tensor]
-    grams: dict[str, Tensor]
+    key: object
+    look: Callable[[Tensor], Looked]
+    objective: Objective
+    optimizer: Optimizer
 
 
 class Stylizer:
     """Paints frames like `styles` (pixels), worked at `size` pixels on the longer side.
 
     A frame with no state takes `first_iterations` (default: as many as any other), the others `iterations`.
-    Not for several threads at once.
+    `prepare`, `paint` and `finish` may each run in a thread of its own, but none of them in two at once.
     """
 
     def __init__(
@@ -96,7 +116,7 @@ class Stylizer:
         size: int,
         iterations: int,
         first_iterations: int | None = None,
-        use_flow: bool = True,
+        flow: FlowEstimator | None = None,
     ) -> None:
         self._network = compute.place(network)
         self._compute = compute
@@ -104,8 +124,9 @@ class Stylizer:
         self._size = size
         self._iterations = iterations
         self._first_iterations = iterations if first_iterations is None else first_iterations
-        self._flow = FlowEstimator() if use_flow else None
+        self._flow = flow
         self._grams: tuple[object, dict[str, Tensor]] | None = None
+        self._easel: _Easel | None = None
 
     def step(
         self,
@@ -120,23 +141,51 @@ class Stylizer:
 
         `start` is the image to begin a first frame with, at the worked size (default: the content).
         """
+        prepared = self.prepare(pixels, None if state is None else state.prepared)
+        painting, state = self.paint(prepared, settings, state, start=start, on_iteration=on_iteration)
+        return self.finish(painting, settings), state
+
+    def prepare(self, pixels: Pixels, before: Prepared | None) -> Prepared:
+        """Make a frame ready for `paint`; `before` is the one that is painted before it."""
         seconds: dict[str, float] = {}
-        with _timed(seconds, "prepare"):
-            frame = to_image(pixels, self._compute.device)
-            content = resize(frame, fit(pixels.shape[0], pixels.shape[1], self._size))
-            now = grey(pixels, (content.shape[2], content.shape[3]))
-        with _timed(seconds, "flow"):
-            carried = self._carry(state, now, content) if state is not None else None
-        afresh = carried is None
-        iterations = self._first_iterations if afresh else self._iterations
-        with _timed(seconds, "optimize"):
+        motion = None
+        with self._compute.beside():
+            with _timed(seconds, "prepare"):
+                content = self._compute.hand_over(self.worked(pixels))
+                height, width = content.shape[2:]
+                shrink = 1 if self._flow is None else self._flow.shrink
+                now = grey(pixels, (max(16, height // shrink), max(16, width // shrink)))
+            with _timed(seconds, "flow"):
+                if self._flow is not None and before is not None and before.grey.shape == now.shape:
+                    motion = Motion.between(*self._flow(before.grey, now))
+                    motion = motion.each(lambda tensor: self._compute.hand_over(tensor.to(content.device)))
+        return Prepared(pixels, content, now, motion, seconds)
+
+    def paint(
+        self,
+        prepared: Prepared,
+        settings: StyleSettings,
+        state: State | None,
+        *,
+        iterations: int | None = None,
+        start: Tensor | None = None,
+        on_iteration: OnIteration | None = None,
+    ) -> tuple[Painting, State]:
+        """Optimise a prepared frame, `iterations` times (default: as the stylizer was made for)."""
+        seconds, content = dict(prepared.seconds), prepared.content
+        with _timed(seconds, "carry"):
+            carried = self._carry(state, prepared) if state is not None else None
+        if iterations is None:
+            iterations = self._first_iterations if carried is None else self._iterations
+        with _timed(seconds, "look"):
+            easel = self._set_up(content, settings)
+            grams = self._style_grams(settings, content, renew=carried is None)
+            with torch.no_grad():
+                features = easel.look(content)[0]
             beginning = carried or _Beginning(content if start is None else start, Moments.zero(content))
-            targets = _Targets(
-                content=self._look(content, content_layers=settings.content_layers)[0],
-                grams=self._style_grams(settings, content, renew=afresh),
-            )
-            image, moments, losses = optimize(
-                lambda x: self._objective(x, settings, targets, beginning),
+            easel.objective.aim(settings, features, grams, beginning.held)
+        with _timed(seconds, "optimize"):
+            image, moments, losses = easel.optimizer.run(
                 beginning.image,
                 beginning.moments,
                 iterations=iterations,
@@ -144,75 +193,80 @@ class Stylizer:
                 on_iteration=on_iteration,
             )
             values = losses.values()
-        with _timed(seconds, "color"):
-            painted = to_pixels(self.finish(image, frame, settings))
-        return Painted(painted, iterations, values, seconds), State(now, content, image, moments)
+            painted = to_pixels(image)
+        return Painting(prepared.pixels, painted, iterations, values, seconds), State(prepared, image, moments)
 
-    def finish(self, image: Tensor, frame: Tensor, settings: StyleSettings) -> Tensor:
-        """An optimised image as the user wants to see it: at the frame's size, with its colours and strength."""
-        result = resize(image, (frame.shape[2], frame.shape[3]))
+    def finish(self, painting: Painting, settings: StyleSettings) -> Painted:
+        """A painting as the user wants to see it: at the frame's size, with its colours and strength."""
+        seconds = dict(painting.seconds)
+        with _timed(seconds, "color"), self._compute.beside():
+            frame = painting.frame
+            painted = resize_pixels(painting.painted, (frame.shape[0], frame.shape[1]))
+            finished = self._recolor(painted, frame, settings)
+        return Painted(finished, painting.iterations, painting.losses, seconds)
+
+    def _recolor(self, painted: Pixels, frame: Pixels, settings: StyleSettings) -> Pixels:
+        kept = settings.hue == 0 and settings.saturation == settings.brightness == settings.strength == 1
+        if kept and settings.original_colors != "luminance":
+            return painted
+        result, content = to_image(painted, self._compute.device), to_image(frame, self._compute.device)
         if settings.original_colors == "luminance":
-            result = color.luminance_transfer(result, frame)
+            result = color.luminance_transfer(result, content)
         result = color.adjust(
             result, hue=settings.hue, saturation=settings.saturation, brightness=settings.brightness
         ).clamp(0, 1)
-        return result if settings.strength == 1 else torch.lerp(frame, result, settings.strength)
+        return to_pixels(torch.lerp(content, result, settings.strength))
 
     def worked(self, pixels: Pixels) -> Tensor:
         """A frame as the image that the optimiser would work on."""
-        return resize(to_image(pixels, self._compute.device), fit(pixels.shape[0], pixels.shape[1], self._size))
+        small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], self._size))
+        return to_image(small, self._compute.device)
 
-    def _carry(self, state: State, now: NDArray[np.uint8], content: Tensor) -> _Beginning | None:
+    def _carry(self, state: State, prepared: Prepared) -> _Beginning | None:
         """The last result and its moments moved to where things are now, holes filled from the content.
 
         What has changed in the content beyond its motion (a mouth opens, a light sweeps by) is added to the painting:
         a few iterations would not get there by themselves. None at a scene cut: hardly anything of the last frame is
         to be seen in this one.
         """
-        if state.grey.shape != now.shape:
+        content, last = prepared.content, state.prepared.content
+        if last.shape != content.shape:
             return None
-        if self._flow is None:
-            return _Beginning(state.image, state.moments, state.image, torch.ones_like(content[:, :1]))
-        flow, opposite = (f.to(content.device) for f in self._flow(state.grey, now))
-        boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
-        flow, opposite = steady(flow), steady(opposite)
-        visible = occlusion_mask(flow, opposite)
-        if visible.mean() < 1 - SCENE_CUT:
+        motion = prepared.motion
+        if motion is None:
+            return _Beginning(state.image, state.moments, Held(state.image, torch.ones_like(content[:, :1])))
+        if motion.visible.mean() < 1 - SCENE_CUT:
             return None
-        image, before = backward_warp(torch.cat((state.image, state.content), dim=1), flow).chunk(2, dim=1)
+        motion = motion.at((content.shape[2], content.shape[3]))
+        image, before = backward_warp(torch.cat((state.image, last), dim=1), motion.flow).chunk(2, dim=1)
         alike = (content - before).abs().mean(1, keepdim=True) < ALIKE
         image = (image + content - before).clamp_(0, 1)
-        moments = _carry_moments(state.moments, flow)
-        start = torch.where((visible > 0) | alike, image, content)
-        return _Beginning(start, moments, image, visible * boundaries)
+        start = torch.lerp(content, image, (alike | (motion.visible > 0)).float())
+        return _Beginning(start, _carry_moments(state.moments, motion.flow), Held(image, motion.confidence))
 
-    def _objective(self, image: Tensor, settings: StyleSettings, targets: _Targets, beginning: _Beginning) -> Losses:
-        content_term, style_term = _TERMS[settings.loss]
-        features, grams = self._network.look(self._compute.lower(image), settings.content_layers, settings.style_layers)
-        zero = torch.zeros((), device=image.device)
-        content = style = tv = temporal = zero
-        for layer in settings.content_layers:
-            content = content + content_term(features[layer], targets.content[layer]) / len(settings.content_layers)
-        weights = settings.style_layer_weights or (1.0,) * len(settings.style_layers)
-        for layer, weight in zip(settings.style_layers, weights, strict=True):
-            style = style + weight / sum(weights) * style_term(grams[layer], targets.grams[layer])
-        if settings.tv_weight:
-            tv = total_variation(image)
-        if settings.temporal_weight and beginning.warped is not None and beginning.confidence is not None:
-            temporal = temporal_loss(image, beginning.warped, beginning.confidence)
-        total = (
-            settings.content_weight * content
-            + settings.style_weight * style
-            + settings.tv_weight * tv
-            + settings.temporal_weight * temporal
-        )
-        return Losses(total, content, style, tv, temporal)
+    def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:
+        """The easel for images of this shape and settings of this kind: the last one, if it fits."""
+        key = (content.shape, settings.content_layers, settings.style_layers, settings.loss)
+        if self._easel is None or self._easel.key != key:
+            compute, network = self._compute, self._network
+            self._easel = None  # its memory is free for the next one
+            objective = Objective(
+                compute.look(network, content, settings.content_layers, settings.style_layers),
+                content,
+                settings,
+                every_term=compute.captures,
+            )
+            self._easel = _Easel(
+                key,
+                compute.look(network, content, settings.content_layers, ()),
+                objective,
+                Optimizer(objective, content, capture=compute.capture),
+            )
+        return self._easel
 
     @torch.no_grad()
-    def _look(
-        self, image: Tensor, content_layers: Sequence[str] = (), style_layers: Sequence[str] = ()
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        return self._network.look(self._compute.lower(image), content_layers, style_layers)
+    def _look_at_style(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        return self._network.look(self._compute.lower(image), (), layers)[1]
 
     def _style_grams(self, settings: StyleSettings, content: Tensor, *, renew: bool) -> dict[str, Tensor]:
         """Gram matrices of the styles, blended; kept until a setting that they depend on changes.
@@ -229,7 +283,7 @@ class Stylizer:
                 image = resize(style.to(content.device), size)
                 if matched:
                     image = color.match_colors(image.cpu(), content.cpu()).clamp(0, 1).to(content)  # float64: no MPS
-                for layer, gram in self._look(image, style_layers=settings.style_layers)[1].items():
+                for layer, gram in self._look_at_style(image, settings.style_layers).items():
                     share = gram * (weight / sum(blend))
                     grams[layer] = grams[layer] + share if layer in grams else share
             self._grams = (key, grams)

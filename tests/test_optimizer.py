@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_video.optimizer import BETAS, EPSILON, LEVEL_DECAY, Losses, Moments, Objective, optimize
+from nst_video.optimizer import BETAS, EPSILON, LEVEL_DECAY, Evaluate, Losses, Moments, optimize
 
 SHAPE = (1, 3, 32, 48)  # which has three levels
 TARGET = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1))
@@ -18,7 +18,7 @@ def start() -> Tensor:
     return torch.rand(SHAPE, generator=torch.Generator().manual_seed(0))
 
 
-def towards(target: Tensor = TARGET) -> Objective:
+def towards(target: Tensor = TARGET) -> Evaluate:
     def objective(image: Tensor) -> Losses:
         weight = torch.linspace(0.1, 3, image.shape[-1])
         total = (weight * (image - target).square()).sum() + (image**4).sum()

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from media import blobs, sliding
+from torch import Tensor
 
 from nst_video.device import Compute
+from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
 from nst_video.networks import FeatureNetwork, vgg19_stages
-from nst_video.optimizer import Moments, optimize
+from nst_video.optimizer import Moments, Optimizer
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
 from nst_video.weights import load_network
@@ -36,8 +38,19 @@ def make(
         size=size,
         iterations=iterations,
         first_iterations=first_iterations,
-        use_flow=use_flow,
+        flow=FlowEstimator() if use_flow else None,
     )
+
+
+class Given(FlowEstimator):
+    """Answers the flow that it was made with, whatever it sees."""
+
+    def __init__(self, flow: Tensor, opposite: Tensor) -> None:
+        super().__init__()
+        self._answer = flow, opposite
+
+    def __call__(self, previous: Pixels, current: Pixels) -> tuple[Tensor, Tensor]:
+        return self._answer
 
 
 def paint(
@@ -131,7 +144,7 @@ def test_on_iteration_is_passed_on() -> None:
 
 
 def test_stages_are_timed() -> None:
-    assert paint()[0].seconds.keys() == {"prepare", "flow", "optimize", "color"}
+    assert paint()[0].seconds.keys() == {"prepare", "flow", "carry", "look", "optimize", "color"}
 
 
 # settings
@@ -323,13 +336,15 @@ def test_the_optimisers_memory_moves_along_with_the_painting(monkeypatch: pytest
     _, state = stylizer.step(CONTENT, StyleSettings(), None)
     flow = torch.zeros(1, 2, 48, 64)
     flow[:, 0] = 8
-    monkeypatch.setattr(stylizer, "_flow", lambda previous, current: (flow, -flow))
+    monkeypatch.setattr(stylizer, "_flow", Given(flow, -flow))
 
-    def note(objective: Any, image: Any, moments: Moments, **given: Any) -> Any:
+    run = Optimizer.run
+
+    def note(self: Optimizer, image: Tensor, moments: Moments, **given: Any) -> Any:
         begun.append(moments)
-        return optimize(objective, image, moments, **given)
+        return run(self, image, moments, **given)
 
-    monkeypatch.setattr("nst_video.stylizer.optimize", note)
+    monkeypatch.setattr(Optimizer, "run", note)
     stylizer.step(CONTENT, StyleSettings(), state)
     for moved, before in ((begun[0].mean, state.moments.mean), (begun[0].square, state.moments.square)):
         error = (moved[0][..., :-8] - before[0][..., 8:]).abs().max()
@@ -345,7 +360,7 @@ def test_motions_of_parts_of_a_pixel_leave_the_painting_where_it_is(
     _, state = stylizer.step(CONTENT, StyleSettings(), None)
     flow = torch.zeros(1, 2, 48, 64)
     flow[:, 0] = motion
-    monkeypatch.setattr(stylizer, "_flow", lambda previous, current: (flow, -flow))
+    monkeypatch.setattr(stylizer, "_flow", Given(flow, -flow))
     settings = StyleSettings(learning_rate=1e-5, temporal_weight=0)  # what is seen is where it began
     _, after = stylizer.step(CONTENT, settings, state)
     changed = (after.image - state.image)[..., :-4].abs().mean()
@@ -372,7 +387,7 @@ def test_a_wall_that_looks_as_before_is_no_hole_whatever_the_flow_says(monkeypat
     _, state = stylizer.step(wall, StyleSettings(), None)
     flow = torch.zeros(1, 2, 48, 64)
     flow[:, 0, 10:20, 10:20] = 6
-    monkeypatch.setattr(stylizer, "_flow", lambda previous, current: (flow, flow))  # forth and forth again
+    monkeypatch.setattr(stylizer, "_flow", Given(flow, flow))  # forth and forth again
     _, after = stylizer.step(wall, StyleSettings(learning_rate=1e-5, temporal_weight=0), state)
     content = torch.full((1, 3, 48, 64), 120 / 255)
     patch = (..., slice(10, 20), slice(10, 20))

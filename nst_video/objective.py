@@ -1,0 +1,81 @@
+"""What an image is optimised towards: the losses, put together as the settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nst_video.losses import content_loss, relative_difference, style_loss, temporal_loss, total_variation
+from nst_video.networks import Looked
+from nst_video.optimizer import Losses
+from nst_video.settings import StyleSettings
+
+_TERMS = {"relative": (relative_difference, relative_difference), "paper": (content_loss, style_loss)}
+"""What `--loss` means: how content features, and how Gram matrices, are compared."""
+
+
+class Held(NamedTuple):
+    """The last result, moved to where things are now, (1, 3, H, W), and how far it can be believed, (1, 1, H, W)."""
+
+    image: Tensor
+    confidence: Tensor
+
+
+class Objective:
+    """For images of one shape, seen by `look`; which layers and which form of loss is settled when it is made.
+
+    Targets and weights keep their place in memory: `aim` copies new ones there, so that an iteration that was captured
+    sees them. Terms without weight are left out, which saves time, or computed all the same if `every_term`: a
+    captured iteration cannot change its mind.
+    """
+
+    def __init__(
+        self, look: Callable[[Tensor], Looked], like: Tensor, settings: StyleSettings, *, every_term: bool = False
+    ) -> None:
+        self._look, self._every_term = look, every_term
+        self._content_term, self._style_term = _TERMS[settings.loss]
+        with torch.no_grad():
+            self._features, self._grams = look(like)
+        self._layer_weights = torch.zeros(max(1, len(self._grams)), device=like.device)
+        self._weights = torch.zeros(4, device=like.device)
+        self._held = Held(torch.zeros_like(like), torch.zeros_like(like[:, :1]))
+        self._smooth = self._hold = every_term
+
+    def aim(
+        self, settings: StyleSettings, features: dict[str, Tensor], grams: dict[str, Tensor], held: Held | None = None
+    ) -> None:
+        """Take new targets and weights. Nothing is held on to without `held`."""
+        for mine, given in ((self._features, features), (self._grams, grams)):
+            for layer, target in given.items():
+                mine[layer].copy_(target)
+        if self._grams:
+            weights = settings.style_layer_weights or (1.0,) * len(self._grams)
+            self._layer_weights.copy_(torch.tensor([weight / sum(weights) for weight in weights]))
+        temporal_weight = settings.temporal_weight if held is not None else 0.0
+        self._weights.copy_(
+            torch.tensor([settings.content_weight, settings.style_weight, settings.tv_weight, temporal_weight])
+        )
+        self._smooth = self._every_term or settings.tv_weight > 0
+        self._hold = self._every_term or temporal_weight > 0
+        if held is not None:
+            self._held.image.copy_(held.image)
+            self._held.confidence.copy_(held.confidence)
+
+    def __call__(self, image: Tensor) -> Losses:
+        """The losses of `image`, differentiable."""
+        features, grams = self._look(image)
+        zero = torch.zeros((), device=image.device)
+        content, style = zero, zero
+        if features:
+            terms = [self._content_term(found, self._features[layer]) for layer, found in features.items()]
+            content = torch.stack(terms).mean()
+        if grams:
+            terms = [self._style_term(found, self._grams[layer]) for layer, found in grams.items()]
+            style = (self._layer_weights * torch.stack(terms)).sum()
+        tv = total_variation(image) if self._smooth else zero
+        temporal = temporal_loss(image, *self._held) if self._hold else zero
+        total = (self._weights * torch.stack((content, style, tv, temporal))).sum()
+        return Losses(total, content, style, tv, temporal)

@@ -10,14 +10,14 @@ import dataclasses
 import io
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, NoReturn
 
 from nst_video import __version__
 from nst_video.errors import NstVideoError, UsageError
-from nst_video.settings import ImageConfig, StyleSettings, VideoConfig, option_name
+from nst_video.settings import ImageConfig, LiveConfig, StyleSettings, VideoConfig, option_name
 
 POSITIONAL = ("content", "clip")
 SHORT = {"output": "-o"}
@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     video = command("video", _video, "Paint a film, with its sound.")
     _add_options(video, VideoConfig, "video")
     _add_options(video, StyleSettings, "video", group="the painting")
+    live = command("live", _live, "Paint what is happening, as it happens.")
+    _add_options(live, LiveConfig, "live")
+    _add_options(live, StyleSettings, "live", group="the painting")
     demo = command("demo", _demo, "Paint the sample clip, to see that everything works.")
     demo.add_argument("-o", "--output", type=Path, default=Path("demo.mp4"), metavar="FILE", help="(default: demo.mp4)")
     demo.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -105,7 +108,9 @@ def _add_options(parser: argparse.ArgumentParser, settings: type, command: str, 
 def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any) -> None:
     required = field.default is dataclasses.MISSING
     default = None if required else field.default
+    words = field.metadata["words"]
     shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = next((word for word, meant in words.items() if meant == default), shown)
     obvious = shown in (None, "") or isinstance(shown, bool)
     help_text = field.metadata["help"] + ("" if obvious else f" (default: {shown})")
     if field.name in POSITIONAL:
@@ -125,7 +130,22 @@ def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any) -> None:
         target.add_argument(*names, type=inner[0], metavar=field.metadata["metavar"], **many, **common)
     else:
         kind = inner[0] if origin is UnionType else hint
-        target.add_argument(*names, type=kind, metavar=field.metadata["metavar"] or kind.__name__.upper(), **common)
+        metavar = "|".join((*words, field.metadata["metavar"] or kind.__name__.upper()))
+        target.add_argument(*names, type=_reader(kind, words), metavar=metavar, **common)
+
+
+def _reader(kind: type, words: Mapping[str, Any]) -> Any:
+    """What turns the text of an argument into a value."""
+    if not words:
+        return kind
+
+    def read(text: str) -> Any:
+        try:
+            return words[text] if text in words else kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {' or '.join(words)} or a number, not {text!r}") from None
+
+    return read
 
 
 def _settings(kind: Any, options: argparse.Namespace) -> Any:
@@ -168,6 +188,22 @@ def _convert(config: VideoConfig, settings: StyleSettings) -> int:
         )
         return 1
     return 0
+
+
+def _live(options: argparse.Namespace) -> int:
+    from nst_video import session
+    from nst_video.progress import ProgressBar
+
+    config, settings = _settings(LiveConfig, options), _settings(StyleSettings, options)
+    with ProgressBar("frame", quiet=config.quiet) as bar:
+        summary = session.run_live(config, settings, bar)
+    if not config.quiet:
+        print(
+            f"{summary.painted} frames in {summary.seconds:.1f} s, {summary.fps:.1f} a second, "
+            f"{summary.iterations / max(summary.painted, 1):.1f} iterations each, {summary.dropped} left out; "
+            f"{summary.delay * 1000:.0f} ms behind ({summary.device})"
+        )
+    return 130 if summary.interrupted else 0
 
 
 def _demo(options: argparse.Namespace) -> int:

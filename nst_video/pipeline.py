@@ -7,6 +7,8 @@ caller, in the main thread. The first error anywhere stops all stages and is rai
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,21 +25,35 @@ class _Aborted(Exception):
 
 
 class Channel(Generic[T]):
-    """A bounded queue that can be closed (what is in it still comes out) or aborted (both ends stop at once)."""
+    """A bounded queue that can be closed (what is in it still comes out) or aborted (both ends stop at once).
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    When it is full, `put` waits; if only the `newest` counts, it drops the oldest instead and counts it in `dropped`.
+    """
+
+    def __init__(self, capacity: int = CAPACITY, *, newest: bool = False) -> None:
+        self.dropped = 0
         self._items: deque[T] = deque()
-        self._capacity = capacity
-        self._changed = threading.Condition()
+        self._capacity, self._newest = capacity, newest
+        self._changed = threading.Condition()  # its lock is reentrant
         self._closed = self._aborted = False
 
     def put(self, item: T) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._aborted or self._closed or len(self._items) < self._capacity)
-            if self._aborted or self._closed:
-                raise _Aborted
+            self.wait_for_room()
+            if len(self._items) == self._capacity:
+                self._items.popleft()
+                self.dropped += 1
             self._items.append(item)
             self._changed.notify_all()
+
+    def wait_for_room(self) -> None:
+        """Until `put` would not wait."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._aborted or self._closed or self._newest or len(self._items) < self._capacity
+            )
+            if self._aborted or self._closed:
+                raise _Aborted
 
     def shut(self) -> None:
         """Drop what is in it and take no more."""
@@ -100,8 +116,8 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self.abort()
 
-    def read(self, source: Iterable[T]) -> Channel[T]:
-        """Iterate `source` in a thread."""
+    def read(self, source: Iterable[T], *, newest: bool = False) -> Channel[T]:
+        """Iterate `source` in a thread; `newest`: as fast as it goes, keeping only the last one."""
 
         def pull() -> Iterator[T]:
             items = iter(source)
@@ -113,12 +129,23 @@ class Pipeline:
             finally:
                 _close(items)
 
-        self._inlet = self._start("read", pull)
+        self._inlet = self._start("read", pull, Channel(1, newest=True) if newest else Channel())
         return self._inlet
 
-    def stage(self, name: str, work: Callable[[T], U], inbox: Channel[T]) -> Channel[U]:
-        """Apply `work` to everything that comes in, in order, in a thread."""
-        return self._start(name, lambda: map(work, inbox))
+    def stage(
+        self, name: str, work: Callable[[T], U], inbox: Channel[T], *, ahead: int = CAPACITY, modest: bool = False
+    ) -> Channel[U]:
+        """Apply `work` to everything that comes in, in order, in a thread; at most `ahead` results may wait.
+
+        A `modest` one leaves the processor to the others when they want it.
+        """
+
+        def produce() -> Iterator[U]:
+            if modest:
+                _step_back()
+            return map(work, inbox)
+
+        return self._start(name, produce, Channel(ahead))
 
     def results(self, outbox: Channel[T]) -> Iterator[T]:
         """What comes out of the last stage; at the end, the first error of any stage is raised."""
@@ -146,14 +173,14 @@ class Pipeline:
         for thread in self._threads:
             thread.join()
 
-    def _start(self, name: str, produce: Callable[[], Iterator[U]]) -> Channel[U]:
-        outbox: Channel[U] = Channel()
-
+    def _start(self, name: str, produce: Callable[[], Iterator[U]], outbox: Channel[U]) -> Channel[U]:
         def run() -> None:
             items = produce()
             try:
+                outbox.wait_for_room()
                 for item in items:
                     outbox.put(item)
+                    outbox.wait_for_room()  # before the next one is begun: what is live grows old while it waits
                 outbox.close()
             except _Aborted:
                 pass
@@ -174,6 +201,13 @@ class Pipeline:
         self._threads.append(thread)
         thread.start()
         return outbox
+
+
+def _step_back() -> None:
+    """Lower the priority of this thread, where a thread has one of its own."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _close(items: object) -> None:

@@ -1,28 +1,32 @@
-"""Puts the rooms together: a still picture, a film. No maths here, and nothing is printed."""
+"""Puts the rooms together: a still picture, a film, a live picture. No maths here, and nothing is printed."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
 from torch import Tensor
 
+from nst_video.budget import Budget
 from nst_video.device import Compute
 from nst_video.errors import SinkError
+from nst_video.flow import FlowEstimator
 from nst_video.frame import Frame, Pixels
 from nst_video.image import read_picture, resize
 from nst_video.optimizer import Losses
-from nst_video.pipeline import Pipeline
-from nst_video.settings import ImageConfig, SessionConfig, StyleSettings, VideoConfig
+from nst_video.pipeline import Channel, Pipeline
+from nst_video.settings import ConvertConfig, ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
 from nst_video.sinks import FILM_SUFFIXES, PICTURE_SUFFIXES, VideoWriter, check_output, write_picture
-from nst_video.sources import VideoFile
-from nst_video.stylizer import Painted, State, Stylizer
+from nst_video.sources import PlayedFile, VideoFile
+from nst_video.stylizer import Painted, Painting, Prepared, State, Stylizer
 from nst_video.weights import load_network
 
 REPORT_EVERY = 10  # iterations of a still picture: reading a loss makes a GPU wait
@@ -53,6 +57,26 @@ class Summary:
     def incomplete(self) -> bool:
         """Clearly fewer frames came than the file holds or should hold."""
         return not self.interrupted and self.done < 0.98 * self.expected - 1
+
+
+@dataclass(frozen=True)
+class LiveSummary:
+    """What was painted as it happened."""
+
+    painted: int
+    dropped: int
+    """Frames of the source that came while others were painted."""
+    iterations: int
+    seconds: float
+    """Between the first frame's coming and the last one's being done."""
+    delay: float
+    """From a frame's coming to its being done, in seconds; the median."""
+    device: str
+    interrupted: bool = False
+
+    @property
+    def fps(self) -> float:
+        return self.painted / self.seconds if self.seconds else 0.0
 
 
 OnProgress = Callable[[Progress], None]
@@ -86,7 +110,8 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
             seconds = {stage: seconds.get(stage, 0.0) + value for stage, value in painted.seconds.items()}
         saved = time.perf_counter()
         write_picture(config.output, painted.pixels)
-        _log(log, 0, 0.0, replace(painted, iterations=done, seconds=seconds), {"write": time.perf_counter() - saved})
+        still = Frame(painted.pixels, 0, 0, Fraction(1))
+        _log(log, still, replace(painted, iterations=done, seconds=seconds), {"write": time.perf_counter() - saved})
     return Summary(config.output, done, config.iterations, time.perf_counter() - begun, stylizers[-1][1].name)
 
 
@@ -106,7 +131,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             settings,
             iterations=config.iterations,
             first_iterations=config.first_iterations,
-            use_flow=config.flow == "dis",
+            flow=FlowEstimator() if config.flow == "dis" else None,
         )
         log = _open_log(config, stack)
         # Left in this order: decoder and encoder end, then the threads that may be waiting for them.
@@ -124,35 +149,27 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             duration=None if config.end is None else config.end - config.start,
         )
         stack.callback(sink.discard)  # harmless once it is closed
-        state: State | None = None
 
-        def paint(item: tuple[Frame, float]) -> tuple[Frame, Painted, float]:
-            nonlocal state
-            frame, read_seconds = item
+        def report(index: int, iteration: int, losses: Losses) -> None:
+            pipeline.check()
+            if index == 0 and iteration % REPORT_EVERY == 0:  # the long one
+                detail = f"first frame: {iteration} of {config.first_iterations} iterations"
+                on_progress(Progress(0, source.info.frame_count, losses.values(), detail))
 
-            def report(iteration: int, _: Tensor, losses: Losses) -> None:
-                pipeline.check()
-                if frame.index == 0 and iteration % REPORT_EVERY == 0:  # the long one
-                    detail = f"first frame: {iteration} of {config.first_iterations} iterations"
-                    on_progress(Progress(0, source.info.frame_count, losses.values(), detail))
-
-            painted, state = stylizer.step(frame.pixels, settings, state, on_iteration=report)
-            return frame, painted, read_seconds
-
-        def write(item: tuple[Frame, Painted, float]) -> tuple[Frame, Painted, dict[str, float]]:
-            frame, painted, read_seconds = item
+        def write(item: _Finished) -> tuple[_Finished, float]:
             started = time.perf_counter()
-            sink.write(Frame(painted.pixels, frame.index, frame.pts, frame.time_base))
-            return frame, painted, {"read": read_seconds, "write": time.perf_counter() - started}
+            sink.write(replace(item.frame, pixels=item.painted.pixels))
+            return item, time.perf_counter() - started
 
         done, interrupted, losses = 0, False, dict[str, float]()
-        written = pipeline.stage("write", write, pipeline.stage("stylise", paint, pipeline.read(_timed(source))))
+        finished = _paint_all(pipeline, pipeline.read(_timed(source)), stylizer, settings, report)
+        written = pipeline.stage("write", write, finished)
         while True:
             try:
-                for frame, painted, seconds in pipeline.results(written):
+                for item, write_seconds in pipeline.results(written):
                     done += 1
-                    _log(log, frame.index, frame.seconds, painted, seconds)
-                    losses = painted.losses
+                    _log(log, item.frame, item.painted, {"read": item.read_seconds, "write": write_seconds})
+                    losses = item.painted.losses
                     on_progress(Progress(done, source.info.frame_count, losses))
                 sink.close(interrupted=interrupted)
                 break
@@ -166,13 +183,105 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
     return Summary(config.output, done, source.info.frame_count, seconds_all, compute.name, interrupted)
 
 
+def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgress) -> LiveSummary:
+    """Paint what a source shows, as it shows it; what comes while another frame is painted is left out.
+
+    Ctrl-C (KeyboardInterrupt in the calling thread) ends it. Raises the errors of `nst_video.errors`.
+    """
+    _check_log(config, (config.source, *config.style))
+    with ExitStack() as stack:
+        source = PlayedFile(config.source)
+        flow = FlowEstimator(quick=True) if config.flow == "dis" else None
+        stylizer, compute = _stylizer(config, settings, iterations=max(1, config.iterations), flow=flow)
+        budget = None if config.iterations else Budget(min(config.target_fps, float(source.info.frame_rate)))
+        log = _open_log(config, stack)
+        pipeline = stack.enter_context(Pipeline())
+        stack.callback(source.close)
+        frames = pipeline.read(_timed(source), newest=True)
+        finished = _paint_all(pipeline, frames, stylizer, settings, lambda *_: pipeline.check(), budget)
+        delays, iterations, begun, interrupted = list[float](), 0, 0.0, False
+        try:
+            for item in pipeline.results(finished):
+                now = time.perf_counter()
+                begun = begun or item.came_at
+                delays.append(now - item.came_at)
+                iterations += item.painted.iterations
+                _log(log, item.frame, item.painted, {"read": item.read_seconds}, delay=delays[-1], done=now - begun)
+                on_progress(Progress(len(delays), config.frames, item.painted.losses))
+                if len(delays) == config.frames:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+        seconds = time.perf_counter() - begun if delays else 0.0
+    delay = statistics.median(delays) if delays else 0.0
+    return LiveSummary(len(delays), frames.dropped, iterations, seconds, delay, compute.name, interrupted)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A frame, when it came, and the seconds that reading it took."""
+
+    frame: Frame
+    came_at: float
+    read_seconds: float
+
+
+@dataclass(frozen=True)
+class _Finished(_Read):
+    painted: Painted
+
+
+def _paint_all(
+    pipeline: Pipeline,
+    frames: Channel[_Read],
+    stylizer: Stylizer,
+    settings: StyleSettings,
+    on_iteration: Callable[[int, int, Losses], None],
+    budget: Budget | None = None,
+) -> Channel[_Finished]:
+    """Three stages: while a frame is painted, the next one is prepared and the last one finished.
+
+    `on_iteration` gets the frame's index, the number of iterations done, and the losses.
+    """
+    before: Prepared | None = None
+    state: State | None = None
+
+    def prepare(item: _Read) -> tuple[_Read, Prepared]:
+        nonlocal before
+        before = stylizer.prepare(item.frame.pixels, before)
+        return item, before
+
+    def paint(both: tuple[_Read, Prepared]) -> tuple[_Read, Painting]:
+        nonlocal state
+        (item, prepared), begun = both, time.perf_counter()
+        painting, state = stylizer.paint(
+            prepared,
+            settings,
+            state,
+            iterations=None if budget is None else budget.iterations,
+            on_iteration=lambda done, _, losses: on_iteration(item.frame.index, done, losses),
+        )
+        if budget is not None:
+            iterating = painting.seconds["optimize"]
+            budget.spent(painting.iterations, iterating, time.perf_counter() - begun - iterating)
+        return item, painting
+
+    def finish(both: tuple[_Read, Painting]) -> _Finished:
+        item, painting = both
+        return _Finished(item.frame, item.came_at, item.read_seconds, stylizer.finish(painting, settings))
+
+    prepared = pipeline.stage("prepare", prepare, frames, ahead=1, modest=True)
+    painted = pipeline.stage("paint", paint, prepared, ahead=1)
+    return pipeline.stage("finish", finish, painted, ahead=1, modest=True)
+
+
 def _stylizer(
     config: SessionConfig,
     settings: StyleSettings,
     *,
     iterations: int,
     first_iterations: int | None = None,
-    use_flow: bool = True,
+    flow: FlowEstimator | None = None,
 ) -> tuple[Stylizer, Compute]:
     config.check_blend(settings)
     styles = [read_picture(path) for path in config.style]
@@ -187,7 +296,7 @@ def _stylizer(
         size=config.size,
         iterations=iterations,
         first_iterations=first_iterations,
-        use_flow=use_flow,
+        flow=flow,
     )
     return stylizer, compute
 
@@ -202,23 +311,27 @@ def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
     return torch.lerp(start, noise, 1.0 if config.init == "noise" else config.init_noise)
 
 
-def _timed(source: VideoFile) -> Iterator[tuple[Frame, float]]:
-    """Frames with the seconds that reading each took."""
+def _timed(source: VideoFile) -> Iterator[_Read]:
     frames = iter(source)
     while True:
         started = time.perf_counter()
         frame = next(frames, None)
         if frame is None:
             return
-        yield frame, time.perf_counter() - started
+        now = time.perf_counter()
+        yield _Read(frame, now, now - started)
 
 
-def _check_outputs(config: SessionConfig, suffixes: tuple[str, ...], content: Path) -> None:
+def _check_outputs(config: ConvertConfig, suffixes: tuple[str, ...], content: Path) -> None:
     weights = (config.weights, config.refine_weights if isinstance(config, ImageConfig) else None)
     inputs = (content, *config.style, *(path for path in weights if path is not None))
     check_output(config.output, suffixes, inputs)
+    _check_log(config, (*inputs, config.output))
+
+
+def _check_log(config: SessionConfig, others: tuple[Path, ...]) -> None:
     if config.log_json is not None:
-        check_output(config.log_json, None, (*inputs, config.output))
+        check_output(config.log_json, None, others)
 
 
 def _open_log(config: SessionConfig, stack: ExitStack) -> TextIO | None:
@@ -230,15 +343,16 @@ def _open_log(config: SessionConfig, stack: ExitStack) -> TextIO | None:
         raise SinkError(f"cannot write --log-json {config.log_json}: {error.strerror}") from None
 
 
-def _log(log: TextIO | None, index: int, pts: float, painted: Painted, seconds: dict[str, float]) -> None:
+def _log(log: TextIO | None, frame: Frame, painted: Painted, seconds: dict[str, float], **more: float) -> None:
     if log is None:
         return
     record: dict[str, Any] = {
-        "index": index,
-        "pts": round(pts, 6),
+        "index": frame.index,
+        "pts": round(frame.seconds, 6),
         "iterations": painted.iterations,
         "losses": {name: float(f"{value:.6g}") for name, value in painted.losses.items()},
         "seconds": {stage: round(value, 5) for stage, value in {**painted.seconds, **seconds}.items()},
+        **{name: round(value, 5) for name, value in more.items()},
     }
     log.write(json.dumps(record) + "\n")
     log.flush()

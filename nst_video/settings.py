@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from nst_video.errors import SettingsError
@@ -19,6 +21,8 @@ STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
 
 Network = Literal["lite", "vgg19", "vgg19-caffe"]
+Flow = Literal["dis", "none"]
+FLOW_HELP = "optical flow that carries the painting from frame to frame"
 
 
 def setting(
@@ -28,10 +32,14 @@ def setting(
     low: float = -math.inf,
     high: float = math.inf,
     metavar: str | None = None,
-    commands: tuple[str, ...] = ("image", "video"),
+    commands: tuple[str, ...] = ("image", "video", "live"),
+    words: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
-    """A dataclass field that knows its help text, its bounds (both included) and the commands that offer it."""
-    metadata = {"help": help, "low": low, "high": high, "metavar": metavar, "commands": commands}
+    """A dataclass field that knows its help text, its bounds (both included) and the commands that offer it.
+
+    `words` may be given on the command line instead of the values that they stand for.
+    """
+    metadata = {"help": help, "low": low, "high": high, "metavar": metavar, "commands": commands, "words": words}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -72,7 +80,7 @@ class StyleSettings(_Checked):
     style_weight: float = setting(1.0, low=0, help="how much the style pulls (β in the papers)")
     tv_weight: float = setting(0.0, low=0, help="total variation: smooths speckle away")
     temporal_weight: float = setting(
-        1.0, low=0, commands=("video",), help="how much a frame holds on to the one before, moved along the flow"
+        1.0, low=0, commands=("video", "live"), help="how much a frame holds on to the one before, moved along the flow"
     )
     loss: Literal["relative", "paper"] = setting(
         "relative", help="each term relative to its target, or as Gatys et al. write it (choose weights to suit)"
@@ -83,7 +91,11 @@ class StyleSettings(_Checked):
         (), low=0, metavar="W", help="a weight for each style layer, in their order (default: equal)"
     )
     style_blend: tuple[float, ...] = setting(
-        (), low=0, metavar="W", help="a weight for each --style, in their order (default: equal)"
+        (),
+        low=0,
+        metavar="W",
+        commands=("image", "video"),
+        help="a weight for each --style, in their order (default: equal)",
     )
     style_scale: float = setting(1.0, low=0.05, high=20, help="size of the style picture relative to the content's")
     learning_rate: float = setting(0.01, low=1e-5, high=1, help="step size of the optimiser, in units of full contrast")
@@ -114,7 +126,6 @@ class SessionConfig(_Checked):
     """What is fixed for a run, whatever it paints."""
 
     style: tuple[Path, ...] = setting(help="a picture to paint like; give it several times to blend", metavar="PICTURE")
-    output: Path = setting(help="where the result goes", metavar="FILE")
     size: int = setting(512, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
     iterations: int = setting(200, low=1, high=100_000, help="optimiser steps")
     network: Network = setting("lite", help="the perceptual network; `networks` tells more")
@@ -135,7 +146,14 @@ class SessionConfig(_Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageConfig(SessionConfig):
+class ConvertConfig(SessionConfig):
+    """From file to file."""
+
+    output: Path = setting(help="where the result goes", metavar="FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(ConvertConfig):
     """One still picture."""
 
     content: Path = setting(help="the picture to paint")
@@ -170,7 +188,7 @@ class ImageConfig(SessionConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoConfig(SessionConfig):
+class VideoConfig(ConvertConfig):
     """One clip, from file to file."""
 
     clip: Path = setting(help="any video file that ffmpeg reads")
@@ -179,9 +197,7 @@ class VideoConfig(SessionConfig):
     first_iterations: int = setting(
         150, low=1, high=100_000, commands=("video",), help="optimiser steps for the first frame"
     )
-    flow: Literal["dis", "none"] = setting(
-        "dis", commands=("video",), help="optical flow that carries the painting from frame to frame"
-    )
+    flow: Flow = setting("dis", commands=("video", "live"), help=FLOW_HELP)
     start: float = setting(0.0, low=0, commands=("video",), metavar="SECONDS", help="where to begin in the clip")
     end: float | None = setting(
         None, low=0, commands=("video",), metavar="SECONDS", help="where to stop in the clip (default: its end)"
@@ -196,3 +212,33 @@ class VideoConfig(SessionConfig):
         super().__post_init__()
         if self.end is not None and self.end <= self.start:
             raise SettingsError(f"--end must lie behind --start ({self.start:g} s), not at {self.end:g} s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveConfig(SessionConfig):
+    """As it happens: what cannot be painted in time is left out."""
+
+    source: Path = setting(metavar="FILE", commands=("live",), help="a video file, played at its own rate")
+    size: int = setting(320, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
+    iterations: int = setting(
+        0,
+        low=0,
+        high=100_000,
+        words=MappingProxyType({"auto": 0}),
+        help="optimiser steps per frame; auto: as many as --target-fps leaves time for, one at least",
+    )
+    target_fps: float = setting(
+        20.0, low=0.1, high=1000, commands=("live",), help="frames to paint in a second, if the source has as many"
+    )
+    flow: Flow = setting("dis", commands=("video", "live"), help=FLOW_HELP)
+    headless: bool = setting(False, commands=("live",), help="without a window (there is none yet: always give this)")
+    frames: int | None = setting(
+        None, low=1, high=10**9, commands=("live",), help="stop after so many (default: never)"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.headless:
+            raise SettingsError("live needs --headless: there is no window yet")
+        if len(self.style) > 1:
+            raise SettingsError(f"live paints with one --style, not {len(self.style)}")

@@ -1,8 +1,10 @@
-"""Where frames come from: a video file. (Cameras, URLs and image sequences will live here too.)"""
+"""Where frames come from: a video file, as fast as it can be read or as fast as it plays."""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -49,6 +51,26 @@ class VideoFile:
     def close(self) -> None:
         if self._decoder is not None:
             self._decoder.kill()
+
+
+class PlayedFile(VideoFile):
+    """The same, each frame when it is due, as if a camera saw it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        begun = time.monotonic()
+        for frame in super().__iter__():
+            if not self._closed.wait(max(0.0, begun + frame.seconds - time.monotonic())):
+                yield frame
+            if self._closed.is_set():
+                return
+
+    def close(self) -> None:
+        self._closed.set()
+        super().close()
 
 
 def probe(path: Path, *, start: float = 0.0, end: float | None = None) -> StreamInfo:

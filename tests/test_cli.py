@@ -19,6 +19,7 @@ from media import decode, numbers, read_png, stepped, write_clip
 
 from nst_video import session
 from nst_video.cli import main
+from nst_video.device import Compute
 from nst_video.resources import shipped
 from nst_video.stylizer import Stylizer
 
@@ -58,7 +59,7 @@ def test_image(run: Run, photo: Path, style: Path, tmp_path: Path) -> None:
     assert code == 0
     assert read_png(output).shape == (48, 64, 3)
     assert out.startswith(f"{output}: 1 iterations in ")
-    assert out.endswith("(CPU, fp32)\n")
+    assert out.endswith(f"({Compute.choose().name})\n")
     assert "1 of 1 iterations" in err
     assert names(tmp_path) == ["out.png"]
 
@@ -72,6 +73,29 @@ def test_video(run: Run, clip: Path, style: Path, tmp_path: Path) -> None:
     assert numbers(decode(output)) == list(range(12))
     assert out.startswith(f"{output}: 12 frames in ")
     assert "12 of 12 frames" in err
+
+
+def test_live(run: Run, clip: Path, style: Path, tmp_path: Path) -> None:
+    code, out, err = run(
+        "live", "--source", clip, "--style", style, *QUICK, "--headless", "--frames", 3, "--log-json", tmp_path / "log"
+    )
+    assert code == 0
+    assert out.startswith("3 frames in ")
+    assert out.endswith(f"ms behind ({Compute.choose().name})\n")
+    assert "1.0 iterations each" in out
+    assert len((tmp_path / "log").read_text().splitlines()) == 3
+    assert "3 of 3 frames" in err
+
+
+def test_live_takes_as_many_iterations_as_there_is_time_for(run: Run, clip: Path, style: Path) -> None:
+    given = ("live", "--source", clip, "--style", style, "--size", 32, "--device", "cpu", "--headless", "--frames", 4)
+    code, out, _ = run(*given, "--target-fps", 1, "--iterations", "auto")
+    assert code == 0
+    assert float(out.split(" iterations each")[0].split()[-1]) > 1.2
+    code, _, err = run(*given, "--iterations", "many")
+    assert code == 2
+    assert "must be auto or a number, not 'many'" in err
+    assert is_one_line(err)
 
 
 def test_quiet_says_nothing(run: Run, photo: Path, clip: Path, style: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
@@ -61,7 +63,7 @@ def test_a_slow_consumer_keeps_the_reader_at_most_a_channel_ahead() -> None:
     def source() -> Iterator[int]:
         for number in range(50):
             ahead.append(number - taken)
-            if len(ahead) == CAPACITY + 1:
+            if len(ahead) == CAPACITY:
                 full.set()
             yield number
 
@@ -70,8 +72,8 @@ def test_a_slow_consumer_keeps_the_reader_at_most_a_channel_ahead() -> None:
         assert full.wait(PATIENCE_S)  # nothing has been taken yet
         for number in pipeline.results(channel):
             taken = number + 1
-    # the channel's own, the one in the reader's hand, and the one that was just taken and not counted yet
-    assert max(ahead) <= CAPACITY + 1
+    # the channel's own, and the one that was just taken and not counted yet
+    assert max(ahead) <= CAPACITY
     assert len(ahead) == 50
 
 
@@ -273,3 +275,61 @@ def test_a_source_is_closed_with_the_pipeline_in_the_thread_that_reads_it() -> N
     with Pipeline() as pipeline:
         next(iter(pipeline.results(pipeline.read(numbers))))
     assert closed_in == ["read"]
+
+
+def test_of_what_only_the_newest_counts_the_rest_is_dropped_and_counted() -> None:
+    read = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield from range(50)
+        read.set()
+
+    with Pipeline() as pipeline:
+        channel = pipeline.read(source(), newest=True)
+        assert read.wait(PATIENCE_S)  # though nobody took any
+        assert list(pipeline.results(channel)) == [49]
+        assert channel.dropped == 49
+
+
+def test_what_is_live_is_taken_when_there_is_room_for_it_and_not_before() -> None:
+    """A stage that had taken its next one early would hand on an old one."""
+    told, taken = threading.Event(), list[int]()
+
+    def source() -> Iterator[int]:
+        yield 1
+        assert told.wait(PATIENCE_S)
+        yield from (2, 3)
+
+    def work(number: int) -> int:
+        taken.append(number)
+        return number
+
+    with Pipeline() as pipeline:
+        results = pipeline.results(pipeline.stage("work", work, pipeline.read(source(), newest=True), ahead=1))
+        channel = pipeline._channels[-1]
+        wait_until(lambda: bool(channel._items))
+        told.set()
+        wait_until(lambda: pipeline._channels[0]._closed)
+        assert taken == [1]
+        assert list(results) == [1, 3]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(int(PATIENCE_S * 1000)):
+        if condition():
+            return
+        threading.Event().wait(0.001)
+    raise AssertionError("it never came true")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_a_modest_stage_steps_back_and_no_other() -> None:
+    def priority(_: int) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    with Pipeline() as pipeline:
+        modest = pipeline.stage("modest", priority, pipeline.read(range(1)), modest=True)
+        assert list(pipeline.results(modest)) == [min(19, here + 10)]
+    with Pipeline() as pipeline:
+        assert list(pipeline.results(pipeline.stage("plain", priority, pipeline.read(range(1))))) == [here]

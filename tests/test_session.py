@@ -21,12 +21,13 @@ from torch import Tensor
 
 from nst_video import ffmpeg as room
 from nst_video import session, sinks
+from nst_video.device import Compute
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
 from nst_video.frame import Pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.pipeline import Pipeline
-from nst_video.session import Progress, Summary, run_image, run_video
-from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
+from nst_video.session import Progress, Summary, run_image, run_live, run_video
+from nst_video.settings import ImageConfig, LiveConfig, StyleSettings, VideoConfig
 from nst_video.sources import probe
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
@@ -94,7 +95,7 @@ def test_a_picture_is_painted_at_its_own_size(picture: ImageConfig, tmp_path: Pa
     painted = read_png(tmp_path / "out.png")
     assert painted.shape == (48, 64, 3)
     assert np.abs(painted.astype(np.int32) - read_png(picture.content)).mean() > 2
-    assert summary == replace(summary, output=picture.output, done=12, expected=12, device="CPU, fp32")
+    assert summary == replace(summary, output=picture.output, done=12, expected=12, device=Compute.choose().name)
     assert not summary.incomplete
     assert [(p.done, p.total) for p in told] == [(10, 12), (12, 12)]
     assert names(tmp_path) == ["out.png"]
@@ -234,7 +235,7 @@ def test_the_log_of_a_picture_is_one_line(picture: ImageConfig, tmp_path: Path) 
     (line,) = lines(tmp_path / "log.jsonl")
     assert (line["index"], line["pts"], line["iterations"]) == (0, 0, 12)
     assert line["losses"].keys() == {"total", "content", "style", "tv", "temporal"}
-    assert line["seconds"].keys() == {"prepare", "flow", "optimize", "color", "write"}
+    assert line["seconds"].keys() == {"prepare", "flow", "carry", "look", "optimize", "color", "write"}
 
 
 def test_a_picture_that_cannot_be_stored_is_an_error(
@@ -370,7 +371,7 @@ def test_the_log_of_a_film_is_a_line_a_frame(film: Callable[..., VideoConfig], c
     assert found[0]["iterations"] == 5
     assert all(line["pts"] == pytest.approx(line["index"] * 1001 / 24000, abs=1e-5) for line in found)
     assert all(line["losses"].keys() == {"total", "content", "style", "tv", "temporal"} for line in found)
-    stages = {"read", "prepare", "flow", "optimize", "color", "write"}
+    stages = {"read", "prepare", "flow", "carry", "look", "optimize", "color", "write"}
     assert all(line["seconds"].keys() == stages for line in found)
     assert all(value >= 0 for line in found for value in line["seconds"].values())
 
@@ -388,7 +389,7 @@ def test_without_flow_none_is_estimated(
     def none() -> None:
         raise RuntimeError("not wanted")
 
-    monkeypatch.setattr("nst_video.stylizer.FlowEstimator", none)
+    monkeypatch.setattr("nst_video.session.FlowEstimator", none)
     convert(film(silent, flow="none"))
     with pytest.raises(RuntimeError, match="not wanted"):
         convert(film(silent, flow="dis"))
@@ -551,7 +552,7 @@ def test_an_error_while_painting_is_raised_and_leaves_nothing(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(Stylizer, "step", broken)
+    monkeypatch.setattr(Stylizer, "paint", broken)
     with pytest.raises(RuntimeError, match="out of memory"):
         convert(film(clip))
     assert names(tmp_path) == []
@@ -617,3 +618,78 @@ def test_a_tiny_picture_and_a_tiny_clip_are_painted(
     clip = write_clip(media / "small.mp4", stepped(2, 2, 16), sound=None)
     convert(film(clip))
     assert decode(tmp_path / "out.mp4").shape == (2, 2, 16, 3)
+
+
+# live
+
+
+@pytest.fixture
+def live(style: Path, silent: Path) -> Callable[..., LiveConfig]:
+    def config(**given: Any) -> LiveConfig:
+        quick = {"size": 32, "iterations": 1, "device": "cpu", "headless": True, **given}
+        return LiveConfig(source=silent, style=(style,), **quick)
+
+    return config
+
+
+def test_live_paints_what_the_source_shows_until_it_ends(live: Callable[..., LiveConfig], tmp_path: Path) -> None:
+    told = list[Progress]()
+    summary = run_live(live(log_json=tmp_path / "log.jsonl"), StyleSettings(), told.append)
+    log = lines(tmp_path / "log.jsonl")
+    assert summary.painted == len(log) == len(told) > 0
+    assert summary.painted + summary.dropped == 8
+    assert summary.iterations == summary.painted
+    assert [line["index"] for line in log] == sorted({line["index"] for line in log})
+    assert 0 < summary.delay < 10
+    assert summary.fps > 0
+    assert log[0]["seconds"].keys() == {"read", "prepare", "flow", "carry", "look", "optimize", "color"}
+    assert all(line["delay"] > 0 for line in log)
+
+
+def test_live_stops_after_so_many_frames(live: Callable[..., LiveConfig]) -> None:
+    assert run_live(live(frames=2), StyleSettings(), quietly).painted == 2
+
+
+def test_live_ends_with_ctrl_c(live: Callable[..., LiveConfig]) -> None:
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    summary = run_live(live(), StyleSettings(), interrupt)
+    assert summary.interrupted
+    assert summary.painted == 1
+
+
+def test_live_takes_what_the_budget_allows(
+    live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spent = list[tuple[int, float, float]]()
+
+    class Two:
+        def __init__(self, target_fps: float) -> None:
+            assert target_fps == pytest.approx(24000 / 1001)  # the clip has no more
+            self.iterations = 2
+
+        def spent(self, *given: Any) -> None:
+            spent.append(given)
+            self.iterations = 3
+
+    monkeypatch.setattr(session, "Budget", Two)
+    run_live(live(iterations=0, target_fps=30.0, frames=3, log_json=tmp_path / "log"), StyleSettings(), quietly)
+    assert [line["iterations"] for line in lines(tmp_path / "log")] == [2, 3, 3]
+    assert all(count in (2, 3) and iterating > 0 and around > 0 for count, iterating, around in spent)
+
+
+def test_an_error_while_painting_live_is_raised(
+    live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Stylizer, "finish", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run_live(live(), StyleSettings(), quietly)
+
+
+def test_live_needs_a_source_that_is_there(live: Callable[..., LiveConfig]) -> None:
+    with pytest.raises(SourceError, match=r"no video file gone\.mp4"):
+        run_live(replace(live(), source=Path("gone.mp4")), StyleSettings(), quietly)

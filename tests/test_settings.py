@@ -108,7 +108,7 @@ def test_the_end_must_lie_behind_the_start(end: float) -> None:
 
 
 def test_a_blend_needs_a_weight_for_each_style() -> None:
-    config = SessionConfig(style=(Path("a.png"), Path("b.png")), output=Path("o.png"))
+    config = SessionConfig(style=(Path("a.png"), Path("b.png")))
     config.check_blend(StyleSettings())
     config.check_blend(StyleSettings(style_blend=(0.7, 0.3)))
     with pytest.raises(SettingsError, match=r"--style-blend must be 2 numbers.* not 3"):

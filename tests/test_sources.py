@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from media import NTSC, decode, ffmpeg, look_at, numbers, sliding, write_clip
 
 from nst_video.errors import SettingsError, SourceError
 from nst_video.frame import Pixels, StreamInfo
-from nst_video.sources import VideoFile, probe
+from nst_video.sources import PlayedFile, VideoFile, probe
 
 
 def pixels(source: VideoFile) -> Pixels:
@@ -178,3 +179,30 @@ def test_closing_ends_the_decoder_and_a_second_reading_starts_over(clip: Path) -
     assert source._decoder._process.poll() is not None
     assert len(list(source)) == 12
     assert first.index == 0
+
+
+def test_a_played_file_gives_each_frame_when_it_is_due(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waits = 100.0, list[float]()
+
+    class Clock(threading.Event):
+        """Which the test's own time goes by: waiting takes none."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            nonlocal now
+            assert timeout is not None
+            waits.append(timeout)
+            now += timeout
+            return self.is_set()
+
+    source = PlayedFile(clip)
+    source._closed = Clock()
+    monkeypatch.setattr("nst_video.sources.time.monotonic", lambda: now)
+    frames = iter(source)
+    for index, frame in zip(range(4), frames, strict=False):
+        assert frame.index == index
+        assert now == pytest.approx(100 + frame.seconds)
+    now += 10  # the one who takes them was busy: what is overdue comes at once
+    assert next(frames).index == 4
+    assert waits[-1] == 0
+    source.close()
+    assert next(frames, None) is None

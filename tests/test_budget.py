@@ -1,0 +1,53 @@
+"""How many iterations a frame may take, told with made-up times."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nst_video.budget import Budget
+
+
+def settle(budget: Budget, each: float, around: float, frames: int = 200) -> list[int]:
+    counts = []
+    for _ in range(frames):
+        counts.append(budget.iterations)
+        budget.spent(counts[-1], counts[-1] * each, around)
+    return counts
+
+
+def test_it_begins_with_one() -> None:
+    assert Budget(20).iterations == 1
+
+
+@given(fps=st.floats(1, 60), each=st.floats(0.001, 0.2), around=st.floats(0, 0.05))
+def test_it_takes_as_many_as_fit_and_one_at_least(fps: float, each: float, around: float) -> None:
+    last = settle(Budget(fps), each, around)[-1]
+    fitting = max(1.0, (1 / fps - around) / each)
+    assert last >= 1
+    assert fitting - 1.01 <= last <= fitting + 0.01
+
+
+def test_a_hiccup_is_not_seen_and_a_change_of_load_is() -> None:
+    budget = Budget(20)
+    assert settle(budget, 0.005, 0.005)[-1] in (8, 9)
+    budget.spent(9, 0.25, 0.1)  # one frame takes ten times as long
+    assert budget.iterations >= 4
+    settle(budget, 0.005, 0.005)
+    slower = settle(budget, 0.015, 0.005)
+    assert slower[-1] in (2, 3)
+    assert max(slower[20:]) <= 4  # within a second
+
+
+def test_it_never_jumps() -> None:
+    counts = settle(Budget(10), 0.002, 0.0)
+    assert counts[-1] in (49, 50)
+    assert all(after - before <= 8 for before, after in pairwise(counts))
+
+
+@pytest.mark.parametrize("fps", [0.1, 1000])
+def test_rates_at_the_bounds_work(fps: float) -> None:
+    assert settle(Budget(fps), 0.01, 0.01)[-1] >= 1

@@ -84,3 +84,32 @@ def test_a_placed_network_runs_on_a_lowered_image_and_hands_gradients_back_in_fl
     assert image.grad is not None
     assert image.grad.dtype == torch.float32
     assert image.grad.abs().sum() > 0
+
+
+def test_on_the_cpu_nothing_is_captured_and_nothing_is_waited_for() -> None:
+    compute = Compute.choose("cpu", "fp32")
+    calls = list[int]()
+    iteration = compute.capture(lambda: calls.append(1))
+    assert calls == []
+    iteration()
+    assert calls == [1]
+    tensor = torch.rand(2)
+    with compute.beside():
+        assert compute.hand_over(tensor) is tensor
+    assert not compute.captures
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_look_is_the_networks_own_whether_packed_or_not(monkeypatch: pytest.MonkeyPatch, kernels: bool) -> None:
+    if not kernels:
+        monkeypatch.setattr("nst_video.packed.available", lambda dtype: False)
+    torch.manual_seed(0)
+    compute = Compute.choose("cpu", "fp32")
+    network = compute.place(FeatureNetwork(vgg19_stages("max", {"1_1": 4, "2_1": 6})).requires_grad_(False))
+    image = torch.rand(1, 3, 20, 24, requires_grad=True)
+    features, grams = compute.look(network, image, ("relu2_1",), ("relu1_1",))(image)
+    wanted, wanted_grams = network.look(image, ("relu2_1",), ("relu1_1",))
+    assert torch.allclose(features["relu2_1"], wanted["relu2_1"], atol=1e-6)
+    assert torch.allclose(grams["relu1_1"], wanted_grams["relu1_1"], atol=1e-6)
+    (gradient,) = torch.autograd.grad(features["relu2_1"].sum() + grams["relu1_1"].sum(), image)
+    assert gradient.abs().sum() > 0

@@ -14,6 +14,7 @@ from torch import Tensor
 from nst_video.flow import (
     STILL,
     FlowEstimator,
+    Motion,
     backward_warp,
     grey,
     motion_boundaries,
@@ -228,3 +229,34 @@ def test_flow_and_mask_hold_against_ground_truth(scene: str) -> None:
     inside = mask & known
     assert square[inside].mean() < 0.1 * unwarped[inside].mean()
     assert square[inside].mean() < square[known].mean()
+
+
+def test_quick_flow_of_smaller_frames_finds_a_shift() -> None:
+    scene = blobs(136, 176, seed=5)
+    estimator, size = FlowEstimator(quick=True), (60, 80)
+    assert estimator.shrink == 2
+    before, after = (grey(scene[:120, left : left + 160], size) for left in (8, 0))
+    flow, _ = estimator(before, after)
+    shift = Motion.between(*estimator(before, after)).at((120, 160)).flow[0, 0, 20:-20, 20:-20]
+    assert flow.shape == (1, 2, 60, 80)
+    assert shift.median().item() == pytest.approx(-8, abs=0.5)
+
+
+def test_motion_is_steady_and_believed_where_there_and_back_agree() -> None:
+    flow, opposite = square_scene()
+    flow = flow + 0.01
+    motion = Motion.between(flow, opposite)
+    assert torch.equal(motion.flow, steady(flow))
+    assert torch.equal(motion.visible, occlusion_mask(steady(flow), steady(opposite)))
+    assert torch.equal(motion.confidence, motion.visible * motion_boundaries(flow))
+    assert 0 < motion.confidence.mean() < motion.visible.mean() < 1
+
+
+def test_motion_seen_at_another_size_is_as_much_longer() -> None:
+    motion = Motion.between(uniform(6, 8, 2, -1), uniform(6, 8, -2, 1))
+    larger = motion.at((18, 16))
+    assert larger.flow.shape == (1, 2, 18, 16)
+    assert torch.allclose(larger.flow[0, 0], torch.full((18, 16), 4.0))
+    assert torch.allclose(larger.flow[0, 1], torch.full((18, 16), -3.0))
+    assert ((larger.visible == 0) | (larger.visible == 1)).all()
+    assert motion.at((6, 8)) is motion

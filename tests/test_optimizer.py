@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from nst_video.optimizer import BETAS, EPSILON, LEVEL_DECAY, Evaluate, Losses, Moments, optimize
+from nst_video.optimizer import BETAS, EPSILON, LEVEL_DECAY, Evaluate, Losses, Moments, Optimizer, optimize
 
 SHAPE = (1, 3, 32, 48)  # which has three levels
 TARGET = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1))
@@ -192,3 +193,41 @@ def test_a_pyramid_moves_what_is_large_in_fewer_steps() -> None:
         for levels in (1, 4)
     ]
     assert errors[1] < 0.8 * errors[0]
+
+
+def test_what_is_captured_goes_on_from_whatever_image_it_is_given() -> None:
+    """As on a GPU: what was recorded once is replayed, and reads and writes the same memory each time."""
+    recorded: list[set[int]] = []
+
+    def capture(iteration: Callable[[], Losses]) -> Callable[[], Losses]:
+        for _ in range(3):
+            iteration()  # with whatever is there
+        return replayed(iteration)
+
+    def replayed(iteration: Callable[[], Losses]) -> Callable[[], Losses]:
+        def replay() -> Losses:
+            recorded.append({t.data_ptr() for t in (optimizer._image, *optimizer._moments.levels(), optimizer._age)})
+            return iteration()
+
+        return replay
+
+    optimizer = Optimizer(towards(), start(), capture=capture)
+    for _ in range(2):
+        image, moments, losses = optimizer.run(start(), Moments.zero(start()), iterations=5, learning_rate=0.02)
+        wanted, wanted_moments, wanted_losses = run(5)
+        assert torch.equal(image, wanted)
+        assert same(moments, wanted_moments)
+        assert losses.total == wanted_losses.total
+    assert len(recorded) == 10
+    assert all(places == recorded[0] for places in recorded)
+
+
+def test_an_optimizer_keeps_nothing_of_the_last_image() -> None:
+    optimizer = Optimizer(towards(), start())
+    first = optimizer.run(start(), Moments.zero(start()), iterations=3, learning_rate=0.02)
+    kept = copy.deepcopy(first[:2])
+    optimizer.run(torch.rand(SHAPE), first[1], iterations=4, learning_rate=0.1)
+    again = optimizer.run(start(), Moments.zero(start()), iterations=3, learning_rate=0.02)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[0], kept[0])
+    assert same(first[1], kept[1])

@@ -461,6 +461,68 @@ def test_cuda_keeps_up_with_changing_settings_and_shapes() -> None:
         assert difference(painted.pixels, wanted.pixels) < 1
 
 
+@needs_cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_replayed_graph_paints_what_eager_iterations_paint(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And goes on doing so when a weight, the style or the held picture changes: nothing is captured again."""
+    captured = list[object]()
+    capture = Compute.capture
+    images: dict[str, list[Tensor]] = {"replayed": [], "eager": []}
+    for way, found in images.items():
+
+        def chosen(self: Compute, iteration: Any, way: str = way) -> Any:
+            captured.append(way)
+            return capture(self, iteration) if way == "replayed" else iteration
+
+        monkeypatch.setattr(Compute, "capture", chosen)
+        stylizer, state = make(iterations=50, device="cuda", precision=precision), None
+        for settings in (StyleSettings(), StyleSettings(content_weight=0.2, tv_weight=1.0), StyleSettings()):
+            _, state = stylizer.step(CONTENT, settings, state)
+            found.append(state.image)
+    assert captured == ["replayed", "eager"]
+    for replayed, eager in zip(images["replayed"], images["eager"], strict=True):
+        assert (replayed - eager).abs().mean() < (1e-3 if precision == "fp32" else 2e-2)
+
+
+def test_frames_of_one_shape_and_kind_are_painted_at_one_easel() -> None:
+    """Whatever a slider changes, nothing is captured again; other layers and shapes need their own."""
+    stylizer, state = make(iterations=1), None
+    easels = []
+    for frame, settings in (
+        (CONTENT, StyleSettings()),
+        (CONTENT, StyleSettings(content_weight=0.2, tv_weight=0.1, temporal_weight=3, learning_rate=0.05, hue=20)),
+        (CONTENT, StyleSettings(style_scale=0.5, style_layer_weights=(1, 2, 3, 4, 5), original_colors="histogram")),
+        (CONTENT, StyleSettings(style_layers=("relu1_1", "relu2_1"))),
+        (CONTENT.transpose(1, 0, 2), StyleSettings(style_layers=("relu1_1", "relu2_1"))),
+    ):
+        _, state = stylizer.step(np.ascontiguousarray(frame), settings, state)
+        easels.append(stylizer._easel)
+    assert easels[0] is easels[1] is easels[2]
+    assert len({id(easel) for easel in easels[2:]}) == 3
+
+
+def test_preparing_painting_and_finishing_one_by_one_is_a_step() -> None:
+    settings, frames = StyleSettings(saturation=0.5), sliding(3, 48, 64, seed=4)
+    state: State | None = None
+    wanted = []
+    for frame in frames:
+        painted, state = make(iterations=2).step(frame, settings, state)
+        wanted.append(painted.pixels)
+    stylizer, before, state = make(iterations=2), None, None
+    for frame, pixels in zip(frames, wanted, strict=True):
+        before = stylizer.prepare(frame, before)
+        painting, state = stylizer.paint(before, settings, state)
+        assert np.array_equal(stylizer.finish(painting, settings).pixels, pixels)
+
+
+def test_iterations_can_be_given_for_each_frame() -> None:
+    stylizer = make(iterations=5)
+    prepared = stylizer.prepare(CONTENT, None)
+    painting, state = stylizer.paint(prepared, StyleSettings(), None, iterations=2)
+    assert painting.iterations == 2
+    assert state.moments.age == 2
+
+
 def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None:
     """What was eight pixels to the right is one pixel to the right on the level of an eighth the size."""
     image = torch.zeros(1, 3, 64, 96)

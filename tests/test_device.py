@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from nst_video import packed
 from nst_video.device import Compute
 from nst_video.errors import SettingsError
 from nst_video.networks import FeatureNetwork, vgg19_stages
@@ -113,3 +114,14 @@ def test_a_look_is_the_networks_own_whether_packed_or_not(monkeypatch: pytest.Mo
     assert torch.allclose(grams["relu1_1"], wanted_grams["relu1_1"], atol=1e-6)
     (gradient,) = torch.autograd.grad(features["relu2_1"].sum() + grams["relu1_1"].sum(), image)
     assert gradient.abs().sum() > 0
+
+
+@pytest.mark.skipif(not packed.available(torch.float32), reason="no packed kernels for this processor")
+def test_where_there_are_packed_kernels_they_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute = Compute.choose("cpu", "fp32")
+    network = compute.place(FeatureNetwork(vgg19_stages("max", {"1_1": 4})).requires_grad_(False))
+    image, looked = torch.rand(1, 3, 20, 24), list[torch.Tensor]()
+    look = compute.look(network, image, ("relu1_1",), ())
+    monkeypatch.setattr(packed.PackedNetwork, "__call__", lambda self, image: looked.append(image))
+    look(image)
+    assert len(looked) == 1

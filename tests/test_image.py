@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from media import blobs, write_png
 
 from nst_video.errors import SourceError
-from nst_video.image import fit, read_picture, resize, to_image, to_pixels
+from nst_video.image import fit, read_picture, resize, resize_pixels, to_image, to_pixels
 
 
 def test_a_png_is_read_as_rgb(tmp_path: Path) -> None:
@@ -157,3 +157,13 @@ def test_shrinking_averages_instead_of_skipping() -> None:
 def test_resizing_keeps_the_middle_in_the_middle() -> None:
     ramp = torch.linspace(0, 1, 32).expand(1, 3, 32, 32)
     assert torch.allclose(resize(ramp, (16, 16)).flip(3), 1 - resize(ramp, (16, 16)), atol=1e-5)
+
+
+def test_pixels_are_averaged_when_shrinking_and_smooth_when_enlarging() -> None:
+    board = np.zeros((8, 12, 3), np.uint8)
+    board[::2, ::2] = board[1::2, 1::2] = 200
+    assert np.array_equal(resize_pixels(board, (4, 6)), np.full((4, 6, 3), 100))
+    assert resize_pixels(board, (8, 12)) is board
+    step = np.zeros((4, 4, 3), np.uint8)
+    step[:, 2:] = 200
+    assert len(np.unique(resize_pixels(step, (16, 16)))) > 4

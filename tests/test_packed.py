@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,8 +13,10 @@ from nst_video.networks import Convolution, FeatureNetwork, Looked, Pool, Residu
 from nst_video.packed import PackedNetwork
 from nst_video.weights import load_network
 
+# Not `packed.available`, which says no as well if the answers are wrong.
 pytestmark = pytest.mark.skipif(
-    not packed.available(torch.float32), reason="this torch has no packed kernels for this processor"
+    platform.machine() not in ("x86_64", "AMD64") or not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+    reason="oneDNN's kernels are for x86 processors",
 )
 
 
@@ -34,11 +38,13 @@ def image(height: int = 36, width: int = 52, dtype: torch.dtype = torch.float32)
 
 
 def compare(one: Looked, other: Looked, x: Tensor, tolerance: float) -> None:
-    """The same layers, answers and image gradient, for a sum in which every answer counts differently."""
+    """The same layers, answers and image gradient, for a sum in which every number counts differently."""
     gradients = []
     for seen in (one, other):
-        terms = [value.float().square().mean() for kind in seen for value in kind.values()]
-        gradients.append(torch.autograd.grad(torch.stack([i * t for i, t in enumerate(terms, 1)]).sum(), x)[0].float())
+        dice, terms = torch.Generator().manual_seed(2), []
+        for value in (value.float() for kind in seen for value in kind.values()):
+            terms.append((torch.rand(value.shape, generator=dice) * value).mean() / value.detach().mean())
+        gradients.append(torch.autograd.grad(torch.stack(terms).sum(), x)[0].float())
     for mine, plain in zip(one, other, strict=True):
         assert list(mine) == list(plain)
         for layer, value in plain.items():
@@ -74,7 +80,7 @@ def test_lite_in_bf16_is_lite_within_the_formats_precision() -> None:
     x = image(96, 128, torch.bfloat16)
     content, style = ("relu4_2",), ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     packed_seen, plain_seen = PackedNetwork(lite, x, content, style)(x), lite.look(x, content, style)
-    compare(packed_seen, plain_seen, x, 0.03)
+    compare(packed_seen, plain_seen, x, 0.1)
 
 
 def test_layers_in_any_order_and_none_deeper_than_asked_for() -> None:

@@ -23,12 +23,12 @@ from nst_video import ffmpeg as room
 from nst_video import session, sinks
 from nst_video.device import Compute
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
-from nst_video.frame import Pixels
+from nst_video.frame import Frame, Pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.pipeline import Pipeline
 from nst_video.session import Progress, Summary, run_image, run_live, run_video
 from nst_video.settings import ImageConfig, LiveConfig, StyleSettings, VideoConfig
-from nst_video.sources import probe
+from nst_video.sources import PlayedFile, VideoFile, probe
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
 
@@ -644,6 +644,28 @@ def test_live_paints_what_the_source_shows_until_it_ends(live: Callable[..., Liv
     assert summary.fps > 0
     assert log[0]["seconds"].keys() == {"read", "prepare", "flow", "carry", "look", "optimize", "color"}
     assert all(line["delay"] > 0 for line in log)
+
+
+def test_live_leaves_out_what_comes_while_another_frame_is_painted(
+    live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read, paint = threading.Event(), Stylizer.paint
+
+    def at_once(self: VideoFile) -> Iterator[Frame]:
+        yield from VideoFile.__iter__(self)
+        read.set()
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        assert read.wait(20)  # the whole clip goes by
+        return paint(*given, **named)
+
+    monkeypatch.setattr(PlayedFile, "__iter__", at_once)
+    monkeypatch.setattr(Stylizer, "paint", slowly)
+    summary = run_live(live(log_json=tmp_path / "log"), StyleSettings(), quietly)
+    indices = [line["index"] for line in lines(tmp_path / "log")]
+    assert indices[-1] == 7  # the newest
+    assert summary.painted == len(indices) <= 3
+    assert summary.dropped == 8 - summary.painted
 
 
 def test_live_stops_after_so_many_frames(live: Callable[..., LiveConfig]) -> None:

@@ -11,12 +11,13 @@ from typing import Any, Literal
 import pytest
 
 from nst_video.errors import SettingsError
-from nst_video.settings import ImageConfig, SessionConfig, StyleSettings, VideoConfig, option_name
+from nst_video.settings import ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig, option_name
 
 KINDS: dict[type[Any], dict[str, Any]] = {
     StyleSettings: {},
     ImageConfig: {"style": (Path("s.png"),), "output": Path("o.png"), "content": Path("c.png")},
     VideoConfig: {"style": (Path("s.png"),), "output": Path("o.mp4"), "clip": Path("c.mp4")},
+    LiveConfig: {"style": (Path("s.png"),), "source": Path("c.mp4"), "headless": True},
 }
 
 
@@ -131,3 +132,12 @@ def test_how_many_iterations_another_network_does() -> None:
 def test_how_to_refine_needs_a_network_to_refine_with(given: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"--refine-\w+ is of no use without --refine"):
         ImageConfig(content=Path("c.png"), style=(Path("s.png"),), output=Path("o.png"), **given)
+
+
+def test_live_has_no_window_yet_and_paints_with_one_style() -> None:
+    given: dict[str, Any] = {"style": (Path("a.png"),), "source": Path("clip.mp4")}
+    assert LiveConfig(**given, headless=True).iterations == 0
+    with pytest.raises(SettingsError, match="live needs --headless"):
+        LiveConfig(**given)
+    with pytest.raises(SettingsError, match="one --style, not 2"):
+        LiveConfig(**{**given, "style": (Path("a.png"), Path("b.png"))}, headless=True)

@@ -492,13 +492,14 @@ def test_frames_of_one_shape_and_kind_are_painted_at_one_easel() -> None:
         (CONTENT, StyleSettings()),
         (CONTENT, StyleSettings(content_weight=0.2, tv_weight=0.1, temporal_weight=3, learning_rate=0.05, hue=20)),
         (CONTENT, StyleSettings(style_scale=0.5, style_layer_weights=(1, 2, 3, 4, 5), original_colors="histogram")),
+        (CONTENT, StyleSettings(loss="paper")),
         (CONTENT, StyleSettings(style_layers=("relu1_1", "relu2_1"))),
         (CONTENT.transpose(1, 0, 2), StyleSettings(style_layers=("relu1_1", "relu2_1"))),
     ):
         _, state = stylizer.step(np.ascontiguousarray(frame), settings, state)
         easels.append(stylizer._easel)
     assert easels[0] is easels[1] is easels[2]
-    assert len({id(easel) for easel in easels[2:]}) == 3
+    assert len({id(easel) for easel in easels[2:]}) == 4
 
 
 def test_preparing_painting_and_finishing_one_by_one_is_a_step() -> None:

@@ -104,6 +104,7 @@ def test_on_the_cpu_nothing_is_captured_and_nothing_is_waited_for() -> None:
 def test_a_look_is_the_networks_own_whether_packed_or_not(monkeypatch: pytest.MonkeyPatch, kernels: bool) -> None:
     if not kernels:
         monkeypatch.setattr("nst_video.packed.available", lambda dtype: False)
+        monkeypatch.delattr("nst_video.packed.PackedNetwork")
     torch.manual_seed(0)
     compute = Compute.choose("cpu", "fp32")
     network = compute.place(FeatureNetwork(vgg19_stages("max", {"1_1": 4, "2_1": 6})).requires_grad_(False))

@@ -142,11 +142,10 @@ class Ours:
     def __init__(self, compute: Compute, network: FeatureNetwork, content: Tensor, style: Tensor) -> None:
         network = compute.place(network)
         look = compute.look(network, content, CONTENT_LAYERS, STYLE_LAYERS)
-        objective = Objective(look, content, SETTINGS, every_term=compute.captures)
+        objective = Objective(look.whole, content, SETTINGS, every_term=compute.captures)
         with torch.no_grad():
-            features = network.look(compute.lower(content), CONTENT_LAYERS, ())[0]
             grams = network.look(compute.lower(style), (), STYLE_LAYERS)[1]
-        objective.aim(SETTINGS, features, grams)
+        objective.aim(SETTINGS, look.content(content), grams)
         self._optimizer = Optimizer(objective, content, capture=compute.capture)
         self.image, self._moments = content, Moments.zero(content)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,13 @@ from nst_video.errors import SettingsError
 from nst_video.networks import FeatureNetwork, Looked
 
 T = TypeVar("T")
+
+
+class Look(NamedTuple):
+    """At float32 images of one shape: at all layers, differentiable; and at the content layers alone, which is not."""
+
+    whole: Callable[[Tensor], Looked]
+    content: Callable[[Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -60,12 +67,15 @@ class Compute:
 
     def look(
         self, network: FeatureNetwork, image: Tensor, content_layers: Sequence[str], style_layers: Sequence[str]
-    ) -> Callable[[Tensor], Looked]:
-        """`network.look` at float32 images of the shape of `image`, in the way that is fastest here; differentiable."""
+    ) -> Look:
+        """`network.look` at float32 images of the shape of `image`, in the way that is fastest here."""
         if self.device.type == "cpu" and packed.available(self.dtype):
             quick = packed.PackedNetwork(network, self.lower(image), content_layers, style_layers)
-            return lambda image: quick(self.lower(image))
-        return lambda image: network.look(self.lower(image), content_layers, style_layers)
+            return Look(lambda image: quick(self.lower(image)), lambda image: quick.features(self.lower(image)))
+        return Look(
+            lambda image: network.look(self.lower(image), content_layers, style_layers),
+            torch.no_grad()(lambda image: network.look(self.lower(image), content_layers, ())[0]),
+        )
 
     @contextmanager
     def beside(self) -> Iterator[None]:

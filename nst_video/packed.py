@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, Protocol, cast
 
 import torch
@@ -54,10 +55,18 @@ class PackedNetwork:
         features = dict(zip(self.content_layers, found, strict=False))
         return features, dict(zip(self.style_layers, found[len(features) :], strict=True))
 
-    def forward(self, image: Tensor) -> list[Kept]:
-        """What each stage keeps, shallow to deep."""
+    @torch.no_grad()
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Features of the content layers alone; nothing deeper is computed."""
+        depth = max((list(self._stages).index(layer) + 1 for layer in self.content_layers), default=0)
+        kept = self.forward(image, depth)
+        found = dict(zip(self._stages, kept, strict=False))
+        return {layer: self.network.measured_features(layer, found[layer][-1]) for layer in self.content_layers}
+
+    def forward(self, image: Tensor, depth: int | None = None) -> list[Kept]:
+        """What each stage keeps, shallow to deep; only the first `depth` stages, if given."""
         x, kept = self._enter(image), list[Kept]()
-        for stage in self._stages.values():
+        for stage in islice(self._stages.values(), depth):
             kept.append(stage.forward(x))
             x = kept[-1][-1]
         return kept

@@ -7,7 +7,7 @@ one finished, beside the painting.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video import color
-from nst_video.device import Compute
+from nst_video.device import Compute, Look
 from nst_video.flow import FlowEstimator, Motion, backward_warp, grey
 from nst_video.frame import Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
-from nst_video.networks import FeatureNetwork, Looked
+from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
 from nst_video.optimizer import Moments, OnIteration, Optimizer
 from nst_video.settings import StyleSettings
@@ -95,7 +95,7 @@ class _Easel:
     """What paints images of one shape, seen in one way; kept from frame to frame."""
 
     key: object
-    look: Callable[[Tensor], Looked]
+    look: Look
     objective: Objective
     optimizer: Optimizer
 
@@ -180,10 +180,8 @@ class Stylizer:
         with _timed(seconds, "look"):
             easel = self._set_up(content, settings)
             grams = self._style_grams(settings, content, renew=carried is None)
-            with torch.no_grad():
-                features = easel.look(content)[0]
             beginning = carried or _Beginning(content if start is None else start, Moments.zero(content))
-            easel.objective.aim(settings, features, grams, beginning.held)
+            easel.objective.aim(settings, easel.look.content(content), grams, beginning.held)
         with _timed(seconds, "optimize"):
             image, moments, losses = easel.optimizer.run(
                 beginning.image,
@@ -248,20 +246,11 @@ class Stylizer:
         """The easel for images of this shape and settings of this kind: the last one, if it fits."""
         key = (content.shape, settings.content_layers, settings.style_layers, settings.loss)
         if self._easel is None or self._easel.key != key:
-            compute, network = self._compute, self._network
             self._easel = None  # its memory is free for the next one
-            objective = Objective(
-                compute.look(network, content, settings.content_layers, settings.style_layers),
-                content,
-                settings,
-                every_term=compute.captures,
-            )
-            self._easel = _Easel(
-                key,
-                compute.look(network, content, settings.content_layers, ()),
-                objective,
-                Optimizer(objective, content, capture=compute.capture),
-            )
+            look = self._compute.look(self._network, content, settings.content_layers, settings.style_layers)
+            objective = Objective(look.whole, content, settings, every_term=self._compute.captures)
+            optimizer = Optimizer(objective, content, capture=self._compute.capture)
+            self._easel = _Easel(key, look, objective, optimizer)
         return self._easel
 
     @torch.no_grad()

@@ -109,7 +109,11 @@ def test_a_look_is_the_networks_own_whether_packed_or_not(monkeypatch: pytest.Mo
     compute = Compute.choose("cpu", "fp32")
     network = compute.place(FeatureNetwork(vgg19_stages("max", {"1_1": 4, "2_1": 6})).requires_grad_(False))
     image = torch.rand(1, 3, 20, 24, requires_grad=True)
-    features, grams = compute.look(network, image, ("relu2_1",), ("relu1_1",))(image)
+    look = compute.look(network, image, ("relu2_1",), ("relu1_1",))
+    features, grams = look.whole(image)
+    alone = look.content(image)
+    assert torch.allclose(alone["relu2_1"], features["relu2_1"], atol=1e-6)
+    assert not alone["relu2_1"].requires_grad
     wanted, wanted_grams = network.look(image, ("relu2_1",), ("relu1_1",))
     assert torch.allclose(features["relu2_1"], wanted["relu2_1"], atol=1e-6)
     assert torch.allclose(grams["relu1_1"], wanted_grams["relu1_1"], atol=1e-6)
@@ -124,5 +128,5 @@ def test_where_there_are_packed_kernels_they_do_the_work(monkeypatch: pytest.Mon
     image, looked = torch.rand(1, 3, 20, 24), list[torch.Tensor]()
     look = compute.look(network, image, ("relu1_1",), ())
     monkeypatch.setattr(packed.PackedNetwork, "__call__", lambda self, image: looked.append(image))
-    look(image)
+    look.whole(image)
     assert len(looked) == 1

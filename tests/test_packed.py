@@ -89,6 +89,11 @@ def test_layers_in_any_order_and_none_deeper_than_asked_for() -> None:
     features, grams = deep(x)
     assert (list(features), list(grams)) == (["relu2"], ["relu1", "relu0"])
     assert len(deep.forward(x)) == 3
+    shallow = PackedNetwork(plain, x, ("relu0", "relu1"), ("relu3",))
+    alone = shallow.features(x)
+    assert all(torch.equal(alone[layer], value) for layer, value in shallow(x)[0].items())
+    assert len(shallow.forward(x, 2)) == 2
+    assert PackedNetwork(plain, x, (), ("relu0",)).features(x) == {}
 
 
 def test_looking_twice_is_no_other_than_looking_once() -> None:

@@ -146,7 +146,7 @@ class Ours:
         with torch.no_grad():
             grams = network.look(compute.lower(style), (), STYLE_LAYERS)[1]
         objective.aim(SETTINGS, look.content(content), grams)
-        self._optimizer = Optimizer(objective, content, capture=compute.capture)
+        self._optimizer = Optimizer(objective, content, capture=compute.capture if compute.captures else None)
         self.image, self._moments = content, Moments.zero(content)
 
     def run(self, iterations: int) -> None:
@@ -238,9 +238,12 @@ class Bench:
 
 
 def _allowing(tf32: bool, run: Callable[[int], object], iterations: int) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    """Run with TF32 allowed or not; then it is again as the program leaves it, which is as torch does."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = tf32
     run(iterations)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def films(clip: Path, style: Path, device: str, network: str, weights: Path | None, fps: float) -> dict[str, Any]:
@@ -304,7 +307,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("speed.json"))
     args = parser.parse_args()
 
-    bench = Bench(args.device, args.weights)
+    bench, turns = Bench(args.device, args.weights), max(2, args.turns)
     formats = {*bench.precisions, *bench.plain_precisions}
     peaks = {precision: bench.peak(precision) for precision in sorted(formats)}
     record: dict[str, Any] = {
@@ -320,7 +323,7 @@ def main() -> None:
 
     ways = [bench.way("plain", name, args.size, p) for name in bench.networks for p in bench.plain_precisions]
     ways += [bench.way("ours", name, args.size, p) for name in bench.networks for p in bench.precisions]
-    bench.race(ways, args.turns)
+    bench.race(ways, turns)
     base = {way.network: way.ms for way in ways if (way.kind, way.precision) == ("plain", "fp32")}
     record["iterations"] = [way.record(peaks) for way in ways]
     table(record["iterations"], base)
@@ -330,7 +333,7 @@ def main() -> None:
     sizes = [bench.way("ours", "lite", size, best) for size in args.sizes]
     if sizes:
         print("\ncost per pixel")
-        bench.race(sizes, args.turns)
+        bench.race(sizes, turns)
         record["sizes"] = [way.record(peaks) for way in sizes]
         table(record["sizes"], {})
         del sizes

@@ -11,3 +11,4 @@ if _sys.platform == "linux":
     # stay awake, but only for a fraction of a millisecond, so that other threads get their turn.
     _os.environ.setdefault("OMP_WAIT_POLICY", "ACTIVE")
     _os.environ.setdefault("GOMP_SPINCOUNT", "50000")
+    _os.environ.setdefault("KMP_BLOCKTIME", "1")  # the same, in milliseconds, to Intel's and LLVM's OpenMP

@@ -143,7 +143,8 @@ def _reader(kind: type, words: Mapping[str, Any]) -> Any:
         try:
             return words[text] if text in words else kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"must be {' or '.join(words)} or a number, not {text!r}") from None
+            number = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"must be {' or '.join(words)} or {number}, not {text!r}") from None
 
     return read
 
@@ -203,6 +204,8 @@ def _live(options: argparse.Namespace) -> int:
             f"{summary.iterations / max(summary.painted, 1):.1f} iterations each, {summary.dropped} left out; "
             f"{summary.delay * 1000:.0f} ms behind ({summary.device})"
         )
+    if summary.interrupted:
+        print("nst-video: interrupted", file=sys.stderr)
     return 130 if summary.interrupted else 0
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -15,6 +16,9 @@ from nst_video.errors import SettingsError
 from nst_video.networks import FeatureNetwork, Looked
 
 T = TypeVar("T")
+
+_own = threading.local()
+_metal = threading.RLock()
 
 
 class Look(NamedTuple):
@@ -79,14 +83,22 @@ class Compute:
 
     @contextmanager
     def beside(self) -> Iterator[None]:
-        """What is done within runs beside what another thread does here, and is done when it is left."""
+        """What is done within runs beside the painting, as far as the device bears it, and is done when it is left."""
         if self.device.type != "cuda":
-            yield
+            with self.painting():
+                yield
             return
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(stream):
+        if not hasattr(_own, "stream"):  # one for each thread: they are few, and one of them may be captured
+            _own.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(_own.stream):
             yield
-        stream.synchronize()
+        _own.stream.synchronize()
+
+    @contextmanager
+    def painting(self) -> Iterator[None]:
+        """What is done within goes on alone where a device does not bear two threads at once: Metal crashes."""
+        with _metal if self.device.type == "mps" else nullcontext():
+            yield
 
     def hand_over(self, tensor: Tensor) -> Tensor:
         """`tensor`, made `beside`, for use in another thread: its memory is not given away while that goes on."""

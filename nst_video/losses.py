@@ -44,8 +44,10 @@ class _Gram(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         features: Tensor = ctx.saved_tensors[0]
         rows = features.flatten(1, 2)
+        if rows.dtype == torch.float16:  # whose range the share would leave
+            rows = _raised(rows)
         share = (grad + grad.transpose(1, 2)) / rows.shape[1]
-        return (rows @ share.to(rows.dtype)).view_as(features)
+        return (rows @ share.to(rows.dtype)).to(features.dtype).view_as(features)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

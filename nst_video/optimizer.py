@@ -75,7 +75,7 @@ class Optimizer:
         like: Tensor,
         *,
         levels: int = LEVELS,
-        capture: Capture = lambda iteration: iteration,
+        capture: Capture | None = None,
     ) -> None:
         self._objective = objective
         self._image = torch.zeros_like(like).requires_grad_()
@@ -83,7 +83,7 @@ class Optimizer:
         self._spread = tuple(torch.empty_like(level) for level in self._moments.mean)
         self._age, self._learning_rate = torch.zeros((2, 1), device=like.device)
         self._betas = torch.tensor(BETAS, device=like.device)
-        self._iterate = capture(self._iteration)
+        self._replay = None if capture is None else capture(self._iteration)
 
     def run(
         self,
@@ -106,8 +106,9 @@ class Optimizer:
                 mine.copy_(given)
             self._age.fill_(moments.age)
             self._learning_rate.fill_(learning_rate)
+        iterate = self._replay or self._iteration  # not kept: an object that knows its own method outlives its use
         for iteration in range(1, iterations + 1):
-            losses = self._iterate()
+            losses = iterate()
             if on_iteration is not None:
                 on_iteration(iteration, self._image.detach(), losses)
         mean, square = (

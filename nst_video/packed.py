@@ -115,8 +115,8 @@ def _rows(features: Tensor) -> Tensor:
 
 
 def _gram(features: Tensor) -> Tensor:
-    """`losses.gram_matrix`. Of bfloat16 the product is summed in float32 and rounded once, which raising them first
-    would avoid; but then their conversion takes longer than the product."""
+    """`losses.gram_matrix` of one image. Of bfloat16 the product is summed in float32 and rounded once; raising the
+    features first would avoid that, but takes longer than the product."""
     rows = _rows(features)
     return (rows.T @ rows).float()[None] / len(rows)
 
@@ -248,16 +248,18 @@ _STAGES: dict[type[nn.Module], type[_Stage]] = {Convolution: _Convolution, Resid
 @cache
 def available(dtype: torch.dtype) -> bool:
     """Whether this torch has the kernels, which are not of its public interface, and they answer what plain ones do."""
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)
+    with torch.random.fork_rng(devices=()):  # which layers are made with
         stages = {
             "1": Convolution(3, 16),
             "2": Convolution(16, 16, 4, halve=True),
             "3": Residual(16, 8),
             "p": Pool("max"),
         }
-        image = torch.rand(1, 3, 24, 32).to(dtype)
-    network = FeatureNetwork(stages, taps=("1", "3")).requires_grad_(False).to(dtype)
+    network = FeatureNetwork(stages, taps=("1", "3")).requires_grad_(False)
+    dice = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.copy_(torch.rand(parameter.shape, generator=dice).sub_(0.5).mul_(0.5))
+    network, image = network.to(dtype), torch.rand(1, 3, 24, 32, generator=dice).to(dtype)
     layers = ("relu3",), ("relu1",)
     try:
         ours = _image_gradient(PackedNetwork(network, image, *layers), image)

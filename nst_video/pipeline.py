@@ -206,8 +206,9 @@ class Pipeline:
 def _step_back() -> None:
     """Lower the priority of this thread, where a thread has one of its own."""
     if sys.platform == "linux":
+        thread = threading.get_native_id()
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + 10))
 
 
 def _close(items: object) -> None:

@@ -188,7 +188,7 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
 
     Ctrl-C (KeyboardInterrupt in the calling thread) ends it. Raises the errors of `nst_video.errors`.
     """
-    _check_log(config, (config.source, *config.style))
+    _check_log(config, (config.source, *config.style, *([] if config.weights is None else [config.weights])))
     with ExitStack() as stack:
         source = PlayedFile(config.source)
         flow = FlowEstimator(quick=True) if config.flow == "dis" else None
@@ -253,7 +253,7 @@ def _paint_all(
 
     def paint(both: tuple[_Read, Prepared]) -> tuple[_Read, Painting]:
         nonlocal state
-        (item, prepared), begun = both, time.perf_counter()
+        (item, prepared), begun, first = both, time.perf_counter(), state is None
         painting, state = stylizer.paint(
             prepared,
             settings,
@@ -261,7 +261,7 @@ def _paint_all(
             iterations=None if budget is None else budget.iterations,
             on_iteration=lambda done, _, losses: on_iteration(item.frame.index, done, losses),
         )
-        if budget is not None:
+        if budget is not None and not first:  # which waits for much that is done once
             iterating = painting.seconds["optimize"]
             budget.spent(painting.iterations, iterating, time.perf_counter() - begun - iterating)
         return item, painting

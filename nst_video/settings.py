@@ -114,6 +114,9 @@ class StyleSettings(_Checked):
                 f"--style-layer-weights must be {len(self.style_layers)} numbers, one for each style layer, "
                 f"not {len(self.style_layer_weights)}"
             )
+        for field in ("content_layers", "style_layers"):
+            if len(set(layers := getattr(self, field))) < len(layers):
+                raise SettingsError(f"{option_name(field)} must name each layer once, not {' '.join(layers)}")
         if not self.content_layers and not self.style_layers:
             raise SettingsError("--content-layers and --style-layers cannot both be empty")
         for field in ("style_layer_weights", "style_blend"):

@@ -172,6 +172,18 @@ class Stylizer:
         on_iteration: OnIteration | None = None,
     ) -> tuple[Painting, State]:
         """Optimise a prepared frame, `iterations` times (default: as the stylizer was made for)."""
+        with self._compute.painting():
+            return self._paint(prepared, settings, state, iterations, start, on_iteration)
+
+    def _paint(
+        self,
+        prepared: Prepared,
+        settings: StyleSettings,
+        state: State | None,
+        iterations: int | None,
+        start: Tensor | None,
+        on_iteration: OnIteration | None,
+    ) -> tuple[Painting, State]:
         seconds, content = dict(prepared.seconds), prepared.content
         with _timed(seconds, "carry"):
             carried = self._carry(state, prepared) if state is not None else None
@@ -249,7 +261,8 @@ class Stylizer:
             self._easel = None  # its memory is free for the next one
             look = self._compute.look(self._network, content, settings.content_layers, settings.style_layers)
             objective = Objective(look.whole, content, settings, every_term=self._compute.captures)
-            optimizer = Optimizer(objective, content, capture=self._compute.capture)
+            capture = self._compute.capture if self._compute.captures else None
+            optimizer = Optimizer(objective, content, capture=capture)
             self._easel = _Easel(key, look, objective, optimizer)
         return self._easel
 

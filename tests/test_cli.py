@@ -94,7 +94,7 @@ def test_live_takes_as_many_iterations_as_there_is_time_for(run: Run, clip: Path
     assert float(out.split(" iterations each")[0].split()[-1]) > 1.2
     code, _, err = run(*given, "--iterations", "many")
     assert code == 2
-    assert "must be auto or a number, not 'many'" in err
+    assert "must be auto or a whole number, not 'many'" in err
     assert is_one_line(err)
 
 
@@ -365,7 +365,7 @@ def test_ctrl_c_ends_a_film_that_plays(media: Path, style: Path, tmp_path: Path)
         drained.start()
         _, err = process.communicate(timeout=120)
         drained.join(timeout=10)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.endswith(f"nst-video: interrupted; {output} holds what was finished\n")
     assert "Traceback" not in err
     found = numbers(decode(output))

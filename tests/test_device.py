@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
@@ -130,3 +132,26 @@ def test_where_there_are_packed_kernels_they_do_the_work(monkeypatch: pytest.Mon
     monkeypatch.setattr(packed.PackedNetwork, "__call__", lambda self, image: looked.append(image))
     look.whole(image)
     assert len(looked) == 1
+
+
+def test_metal_is_used_by_one_thread_at_a_time() -> None:
+    """Two of them crash it; elsewhere they run side by side."""
+
+    def overlap(device: str) -> bool:
+        compute = Compute(torch.device(device), torch.float32, device)
+        inside, seen = threading.Event(), list[bool]()
+
+        def helper() -> None:
+            with compute.beside():
+                inside.set()
+
+        with compute.painting():
+            thread = threading.Thread(target=helper)
+            thread.start()
+            seen.append(inside.wait(20 if device == "cpu" else 0.1))
+        thread.join(20)
+        assert inside.is_set()
+        return seen[0]
+
+    assert overlap("cpu")
+    assert not overlap("mps")

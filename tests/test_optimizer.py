@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -231,3 +232,11 @@ def test_an_optimizer_keeps_nothing_of_the_last_image() -> None:
     assert same(first[1], kept[1])
     again = optimizer.run(start(), Moments.zero(start()), iterations=3, learning_rate=0.02)
     assert torch.equal(first[0], again[0])
+
+
+def test_an_optimizer_is_gone_when_nobody_needs_it() -> None:
+    """Without waiting for the garbage collector, which knows nothing of a GPU's memory."""
+    gone = weakref.ref(optimizer := Optimizer(towards(), start()))
+    optimizer.run(start(), Moments.zero(start()), iterations=1, learning_rate=0.1)
+    del optimizer
+    assert gone() is None

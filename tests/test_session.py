@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nst_video import ffmpeg as room
 from nst_video import session, sinks
+from nst_video.budget import Budget
 from nst_video.device import Compute
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
 from nst_video.frame import Frame, Pixels
@@ -697,7 +698,7 @@ def test_live_takes_what_the_budget_allows(
 
     monkeypatch.setattr(session, "Budget", Two)
     run_live(live(iterations=0, target_fps=30.0, frames=3, log_json=tmp_path / "log"), StyleSettings(), quietly)
-    assert [line["iterations"] for line in lines(tmp_path / "log")] == [2, 3, 3]
+    assert [line["iterations"] for line in lines(tmp_path / "log")] == [2, 2, 3]
     assert all(count in (2, 3) and iterating > 0 and around > 0 for count, iterating, around in spent)
 
 
@@ -710,6 +711,27 @@ def test_an_error_while_painting_live_is_raised(
     monkeypatch.setattr(Stylizer, "finish", broken)
     with pytest.raises(RuntimeError, match="out of memory"):
         run_live(live(), StyleSettings(), quietly)
+
+
+def test_the_log_of_live_takes_no_place_of_what_is_read(live: Callable[..., LiveConfig], tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"precious")
+    config = live()
+    for path in (weights, config.source, *config.style):
+        before = path.read_bytes()
+        with pytest.raises(SinkError, match="it is the input"):
+            run_live(replace(config, weights=weights, log_json=path), StyleSettings(), quietly)
+        assert path.read_bytes() == before
+
+
+def test_the_budget_does_not_count_the_first_frame_which_waits_for_much(
+    live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = list[int]()
+    monkeypatch.setattr(Budget, "spent", lambda self, iterations, *_: spent.append(iterations))
+    assert run_live(live(iterations=0, frames=3), StyleSettings(), quietly).painted == 3
+    assert len(spent) >= 2
+    assert len(spent) <= 4  # one more may be on its way when the third is done
 
 
 def test_live_needs_a_source_that_is_there(live: Callable[..., LiveConfig]) -> None:

@@ -141,3 +141,13 @@ def test_live_has_no_window_yet_and_paints_with_one_style() -> None:
         LiveConfig(**given)
     with pytest.raises(SettingsError, match="one --style, not 2"):
         LiveConfig(**{**given, "style": (Path("a.png"), Path("b.png"))}, headless=True)
+
+
+@pytest.mark.parametrize("field", ["content_layers", "style_layers"])
+def test_a_layer_is_named_once(field: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{option_name(field)} must name each layer once, not relu1_1 relu1_1"):
+        make_settings({field: ("relu1_1", "relu1_1")})
+
+
+def make_settings(given: dict[str, Any]) -> StyleSettings:
+    return StyleSettings(**given)

@@ -236,7 +236,7 @@ class LiveConfig(SessionConfig):
     flow: Flow = setting("dis", commands=("video", "live"), help=FLOW_HELP)
     headless: bool = setting(False, commands=("live",), help="without a window (there is none yet: always give this)")
     frames: int | None = setting(
-        None, low=1, high=10**9, commands=("live",), help="stop after so many (default: never)"
+        None, low=1, high=10**9, commands=("live",), help="stop after so many painted ones (default: never)"
     )
 
     def __post_init__(self) -> None:

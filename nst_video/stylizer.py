@@ -173,38 +173,27 @@ class Stylizer:
     ) -> tuple[Painting, State]:
         """Optimise a prepared frame, `iterations` times (default: as the stylizer was made for)."""
         with self._compute.painting():
-            return self._paint(prepared, settings, state, iterations, start, on_iteration)
-
-    def _paint(
-        self,
-        prepared: Prepared,
-        settings: StyleSettings,
-        state: State | None,
-        iterations: int | None,
-        start: Tensor | None,
-        on_iteration: OnIteration | None,
-    ) -> tuple[Painting, State]:
-        seconds, content = dict(prepared.seconds), prepared.content
-        with _timed(seconds, "carry"):
-            carried = self._carry(state, prepared) if state is not None else None
-        if iterations is None:
-            iterations = self._first_iterations if carried is None else self._iterations
-        with _timed(seconds, "look"):
-            easel = self._set_up(content, settings)
-            grams = self._style_grams(settings, content, renew=carried is None)
-            beginning = carried or _Beginning(content if start is None else start, Moments.zero(content))
-            easel.objective.aim(settings, easel.look.content(content), grams, beginning.held)
-        with _timed(seconds, "optimize"):
-            image, moments, losses = easel.optimizer.run(
-                beginning.image,
-                beginning.moments,
-                iterations=iterations,
-                learning_rate=settings.learning_rate,
-                on_iteration=on_iteration,
-            )
-            values = losses.values()
-            painted = to_pixels(image)
-        return Painting(prepared.pixels, painted, iterations, values, seconds), State(prepared, image, moments)
+            seconds, content = dict(prepared.seconds), prepared.content
+            with _timed(seconds, "carry"):
+                carried = self._carry(state, prepared) if state is not None else None
+            if iterations is None:
+                iterations = self._first_iterations if carried is None else self._iterations
+            with _timed(seconds, "look"):
+                easel = self._set_up(content, settings)
+                grams = self._style_grams(settings, content, renew=carried is None)
+                beginning = carried or _Beginning(content if start is None else start, Moments.zero(content))
+                easel.objective.aim(settings, easel.look.content(content), grams, beginning.held)
+            with _timed(seconds, "optimize"):
+                image, moments, losses = easel.optimizer.run(
+                    beginning.image,
+                    beginning.moments,
+                    iterations=iterations,
+                    learning_rate=settings.learning_rate,
+                    on_iteration=on_iteration,
+                )
+                values = losses.values()
+                painted = to_pixels(image)
+            return Painting(prepared.pixels, painted, iterations, values, seconds), State(prepared, image, moments)
 
     def finish(self, painting: Painting, settings: StyleSettings) -> Painted:
         """A painting as the user wants to see it: at the frame's size, with its colours and strength."""

@@ -134,24 +134,28 @@ def test_where_there_are_packed_kernels_they_do_the_work(monkeypatch: pytest.Mon
     assert len(looked) == 1
 
 
-def test_metal_is_used_by_one_thread_at_a_time() -> None:
+@pytest.mark.parametrize(("kind", "held"), [("mps", True), ("cpu", False)])
+def test_metal_is_used_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch, kind: str, held: bool) -> None:
     """Two of them crash it; elsewhere they run side by side."""
+    lock = threading.RLock()
+    monkeypatch.setattr("nst_video.device._metal", lock)
+    compute = Compute(torch.device(kind), torch.float32, kind)
 
-    def overlap(device: str) -> bool:
-        compute = Compute(torch.device(device), torch.float32, device)
-        inside, seen = threading.Event(), list[bool]()
+    def is_free() -> bool:
+        """As another thread finds it."""
+        found = list[bool]()
 
-        def helper() -> None:
-            with compute.beside():
-                inside.set()
+        def look() -> None:
+            found.append(lock.acquire(blocking=False))
+            if found[0]:
+                lock.release()
 
-        with compute.painting():
-            thread = threading.Thread(target=helper)
-            thread.start()
-            seen.append(inside.wait(20 if device == "cpu" else 0.1))
-        thread.join(20)
-        assert inside.is_set()
-        return seen[0]
+        other = threading.Thread(target=look)
+        other.start()
+        other.join(20)
+        return found[0]
 
-    assert overlap("cpu")
-    assert not overlap("mps")
+    for part in (compute.painting, compute.beside):
+        with part():
+            assert is_free() is not held
+    assert is_free()

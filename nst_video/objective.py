@@ -54,7 +54,7 @@ class Objective:
         if self._grams:
             weights = settings.style_layer_weights or (1.0,) * len(self._grams)
             self._layer_weights.copy_(torch.tensor([weight / sum(weights) for weight in weights]))
-        temporal_weight = settings.temporal_weight if held is not None else 0.0
+        temporal_weight = settings.held_weight if held is not None else 0.0
         self._weights.copy_(
             torch.tensor([settings.content_weight, settings.style_weight, settings.tv_weight, temporal_weight])
         )

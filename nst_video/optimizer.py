@@ -8,6 +8,7 @@ fewer iterations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +21,8 @@ LEVELS = 4
 LEVEL_DECAY = 0.7
 """The step of a level is this much of the next finer one's."""
 SMALLEST = 8  # pixels: no level gets narrower
+RIPENING = 60.0
+"""So many of the whole steps that a pixel takes until it is ripe are divided up into shorter and shorter ones."""
 BETAS = (0.9, 0.99)
 EPSILON = 1e-8
 
@@ -45,21 +48,25 @@ OnIteration = Callable[[int, Tensor, Losses], None]
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's memory: running means of the gradient and of its square, from fine to coarse, and their age in steps."""
+    """Adam's memory: running means of the gradient and of its square, from fine to coarse, and their age in steps.
+
+    ripeness: how many whole steps each pixel has taken towards what it shows, (N, 1, H, W).
+    """
 
     mean: tuple[Tensor, ...]
     square: tuple[Tensor, ...]
+    ripeness: Tensor
     age: int
 
     @classmethod
     def zero(cls, image: Tensor, levels: int = LEVELS) -> Moments:
         """No memory yet of an image (N, 3, H, W). One level is plain Adam; a small image has fewer levels."""
         nothing = tuple(torch.zeros_like(level) for level in _pyramid(image, levels))
-        return cls(nothing, tuple(torch.zeros_like(level) for level in nothing), age=0)
+        return cls(nothing, tuple(torch.zeros_like(level) for level in nothing), torch.zeros_like(image[:, :1]), age=0)
 
     def levels(self) -> tuple[Tensor, ...]:
-        """The means, then the squares, each from fine to coarse."""
-        return (*self.mean, *self.square)
+        """The means, then the squares, each from fine to coarse; then the ripeness."""
+        return (*self.mean, *self.square, self.ripeness)
 
 
 class Optimizer:
@@ -81,7 +88,8 @@ class Optimizer:
         self._image = torch.zeros_like(like).requires_grad_()
         self._moments = Moments.zero(like, levels)
         self._spread = tuple(torch.empty_like(level) for level in self._moments.mean)
-        self._age, self._learning_rate = torch.zeros((2, 1), device=like.device)
+        self._pace = torch.empty_like(self._moments.ripeness)
+        self._age, self._learning_rate, self._ripe = torch.zeros((3, 1), device=like.device)
         self._betas = torch.tensor(BETAS, device=like.device)
         self._replay = None if capture is None else capture(self._iteration)
 
@@ -92,10 +100,12 @@ class Optimizer:
         *,
         iterations: int,
         learning_rate: float,
+        ripe: float = math.inf,
         on_iteration: OnIteration | None = None,
     ) -> tuple[Tensor, Moments, Losses]:
         """`iterations` steps from `image` (N, 3, H, W), every one clamped to [0, 1].
 
+        A pixel that has taken `ripe` whole steps rests; before that its steps become shorter, see `pace`.
         Answers the new image, the new moments and the losses *before* the last step (what the last forward pass saw).
         Neither argument is changed. `on_iteration` gets the number of steps done, the image and the losses; reading a
         loss makes a GPU wait, so it should not do so each time.
@@ -106,6 +116,7 @@ class Optimizer:
                 mine.copy_(given)
             self._age.fill_(moments.age)
             self._learning_rate.fill_(learning_rate)
+            self._ripe.fill_(ripe)
         iterate = self._replay or self._iteration  # not kept: an object that knows its own method outlives its use
         for iteration in range(1, iterations + 1):
             losses = iterate()
@@ -114,13 +125,17 @@ class Optimizer:
         mean, square = (
             tuple(level.clone() for level in memory) for memory in (self._moments.mean, self._moments.square)
         )
-        return self._image.detach().clone(), Moments(mean, square, moments.age + iterations), losses
+        after = Moments(mean, square, self._moments.ripeness.clone(), moments.age + iterations)
+        return self._image.detach().clone(), after, losses
 
     def _iteration(self) -> Losses:
         losses = self._objective(self._image)
         (gradient,) = torch.autograd.grad(losses.total, self._image)
         with torch.no_grad():
-            self._image.sub_(self._step(gradient.contiguous()).mul_(self._learning_rate)).clamp_(0, 1)
+            step = self._step(gradient.contiguous())
+            pace(self._moments.ripeness, self._ripe, out=self._pace)
+            self._image.sub_(step.mul_(self._learning_rate * self._pace)).clamp_(0, 1)
+            self._moments.ripeness.add_(self._pace)
         return Losses(*(loss.detach() for loss in losses))
 
     def _step(self, gradient: Tensor) -> Tensor:
@@ -139,6 +154,12 @@ class Optimizer:
             finer = steps.pop()
             total = finer.add_(F.interpolate(total, finer.shape[-2:], mode="bilinear", align_corners=False))
         return total
+
+
+def pace(ripeness: Tensor, ripe: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """How long each pixel's steps are, 1 to 0: whole ones at first, then shorter by the same amount from step to step,
+    none once it has taken `ripe` of them."""
+    return torch.sub(torch.as_tensor(ripe), ripeness, out=out).div_(RIPENING).clamp_(0, 1).sqrt_()
 
 
 def optimize(

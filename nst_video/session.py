@@ -132,6 +132,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             iterations=config.iterations,
             first_iterations=config.first_iterations,
             flow=FlowEstimator() if config.flow == "dis" else None,
+            memory=config.long_term,
         )
         log = _open_log(config, stack)
         # Left in this order: decoder and encoder end, then the threads that may be waiting for them.
@@ -261,7 +262,7 @@ def _paint_all(
             iterations=None if budget is None else budget.iterations,
             on_iteration=lambda done, _, losses: on_iteration(item.frame.index, done, losses),
         )
-        if budget is not None and not first:  # which waits for much that is done once
+        if budget is not None and painting.iterations and not first:  # which waits for much that is done once
             iterating = painting.seconds["optimize"]
             budget.spent(painting.iterations, iterating, time.perf_counter() - begun - iterating)
         return item, painting
@@ -282,6 +283,7 @@ def _stylizer(
     iterations: int,
     first_iterations: int | None = None,
     flow: FlowEstimator | None = None,
+    memory: tuple[int, ...] = (),
 ) -> tuple[Stylizer, Compute]:
     config.check_blend(settings)
     styles = [read_picture(path) for path in config.style]
@@ -297,6 +299,7 @@ def _stylizer(
         iterations=iterations,
         first_iterations=first_iterations,
         flow=flow,
+        memory=memory,
     )
     return stylizer, compute
 

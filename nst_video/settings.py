@@ -78,9 +78,19 @@ class StyleSettings(_Checked):
 
     content_weight: float = setting(0.05, low=0, help="how much the content holds (α in the papers)")
     style_weight: float = setting(1.0, low=0, help="how much the style pulls (β in the papers)")
-    tv_weight: float = setting(0.0, low=0, help="total variation: smooths speckle away")
-    temporal_weight: float = setting(
-        1.0, low=0, commands=("video", "live"), help="how much a frame holds on to the one before, moved along the flow"
+    tv_weight: float = setting(0.3, low=0, help="total variation: smooths speckle away")
+    stability: float = setting(
+        0.5,
+        low=0,
+        high=1,
+        commands=("video", "live"),
+        help="0 lets every brush stroke live, 1 keeps whatever can be kept",
+    )
+    temporal_weight: float | None = setting(
+        None,
+        low=0,
+        commands=("video", "live"),
+        help="how much a frame holds on to the one before, moved along the flow (default: by --stability)",
     )
     loss: Literal["relative", "paper"] = setting(
         "relative", help="each term relative to its target, or as Gatys et al. write it (choose weights to suit)"
@@ -106,6 +116,24 @@ class StyleSettings(_Checked):
     hue: float = setting(0.0, low=-180, high=180, help="turn the colours, in degrees")
     saturation: float = setting(1.0, low=0, high=4, help="0 is grey, 1 unchanged")
     brightness: float = setting(1.0, low=0, high=4, help="1 is unchanged")
+
+    @property
+    def held_weight(self) -> float:
+        """The weight of the temporal loss: 0, 99, 9999 at a stability of 0, ½, 1, if none is given."""
+        return 10 ** (4 * self.stability) - 1 if self.temporal_weight is None else self.temporal_weight
+
+    @property
+    def ripe(self) -> float:
+        """After how many whole steps a pixel of a film has been painted: never, 70, 35 at a stability of 0, ½, 1.
+
+        `lite` has painted all that it can see after some 70; what it then still changes, VGG-19 finds no better.
+        """
+        return 35 / self.stability if self.stability else math.inf
+
+    @property
+    def blur_cost(self) -> float:
+        """How many steps a pixel is put back whenever it has to be interpolated, since that blurs it."""
+        return 2 * (1 - self.stability)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -201,6 +229,14 @@ class VideoConfig(ConvertConfig):
         150, low=1, high=100_000, commands=("video",), help="optimiser steps for the first frame"
     )
     flow: Flow = setting("dis", commands=("video", "live"), help=FLOW_HELP)
+    long_term: tuple[int, ...] = setting(
+        (),
+        low=2,
+        high=1000,
+        commands=("video",),
+        metavar="FRAMES",
+        help="how many frames back to look for what the last frame does not show (Ruder et al.: 10 20 40)",
+    )
     start: float = setting(0.0, low=0, commands=("video",), metavar="SECONDS", help="where to begin in the clip")
     end: float | None = setting(
         None, low=0, commands=("video",), metavar="SECONDS", help="where to stop in the clip (default: its end)"

@@ -6,58 +6,68 @@ one finished, beside the painting.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video import color
 from nst_video.device import Compute, Look
-from nst_video.flow import FlowEstimator, Motion, backward_warp, grey
+from nst_video.flow import FlowEstimator, Motion, backward_warp
 from nst_video.frame import Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
-from nst_video.optimizer import Moments, OnIteration, Optimizer
+from nst_video.optimizer import Moments, OnIteration, Optimizer, pace
+from nst_video.scene import Seen, see
 from nst_video.settings import StyleSettings
 
-SCENE_CUT = 0.6
-"""A frame of which more than this share cannot be found in the previous one starts afresh."""
-
-
-ALIKE = 0.1
-"""Where the flow cannot be believed, but the content it points to differs by less than this (of 1), it does no harm:
-on a plain wall any flow will do, and a hole there would show."""
+BUSY = 0.02
+"""With this much of the picture to be painted a frame gets all its iterations; with less, fewer."""
+DONE = 1e-4
+"""With less than this much to be painted it gets none."""
+AROUND = 16
+"""Side of the squares, in pixels, whose means make the surroundings of a pixel."""
+CORE = 0.03
+"""Changes of a moving thing's content by less than this are left to the iterations: mostly, they are the errors of the
+flow, and would flicker."""
+REPAINT = 0.2
+"""A change of the content by this much makes its painting unripe altogether."""
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A frame and all that can be known of it before the last one is painted; seconds by what they went into.
 
-    content: the frame at the worked size; motion: since the frame prepared before; None of the first frame, of one of
-    another shape, and where flow is not wanted.
+    content: the frame at the worked size, without noise where nothing happens; motion: since the frame prepared
+    before, None of the first frame of a scene, of one of another shape, and where flow is not wanted; recalled: since
+    earlier ones, by how many frames ago that was.
     """
 
     pixels: Pixels
     content: Tensor
-    grey: NDArray[np.uint8]
+    seen: Seen
     motion: Motion | None
+    recalled: tuple[tuple[int, Motion], ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class State:
-    """What one frame hands to the next: what it showed, how the painting looks, the optimiser's memory."""
+    """What one frame hands to the next: what it showed, how the painting looks, the optimiser's memory, what was
+    wanted and how near it came, and how earlier frames were painted, the last one first."""
 
     prepared: Prepared
     image: Tensor
     moments: Moments
+    settings: StyleSettings
+    losses: dict[str, float]
+    earlier: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ class Stylizer:
         iterations: int,
         first_iterations: int | None = None,
         flow: FlowEstimator | None = None,
+        memory: Sequence[int] = (),
     ) -> None:
         self._network = compute.place(network)
         self._compute = compute
@@ -125,6 +136,7 @@ class Stylizer:
         self._iterations = iterations
         self._first_iterations = iterations if first_iterations is None else first_iterations
         self._flow = flow
+        self._memory = tuple(memory)
         self._grams: tuple[object, dict[str, Tensor]] | None = None
         self._easel: _Easel | None = None
 
@@ -151,15 +163,17 @@ class Stylizer:
         motion = None
         with self._compute.beside():
             with _timed(seconds, "prepare"):
-                content = self._compute.hand_over(self.worked(pixels))
-                height, width = content.shape[2:]
-                shrink = 1 if self._flow is None else self._flow.shrink
-                now = grey(pixels, (max(16, height // shrink), max(16, width // shrink)))
+                small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], self._size))
             with _timed(seconds, "flow"):
-                if self._flow is not None and before is not None and before.grey.shape == now.shape:
-                    motion = Motion.between(*self._flow(before.grey, now))
-                    motion = motion.each(lambda tensor: self._compute.hand_over(tensor.to(content.device)))
-        return Prepared(pixels, content, now, motion, seconds)
+                seen = see(small, None if before is None else before.seen, self._flow, self._memory)
+            with _timed(seconds, "upload"):
+                content = self._hand_over(torch.from_numpy((seen.content / 255).transpose(2, 0, 1)[None].copy()))
+                motion = seen.motion and seen.motion.each(self._hand_over)
+                recalled = tuple((ago, motion.each(self._hand_over)) for ago, motion in seen.recalled)
+        return Prepared(pixels, content, seen, motion, recalled, seconds)
+
+    def _hand_over(self, tensor: Tensor) -> Tensor:
+        return self._compute.hand_over(tensor.to(self._compute.device))
 
     def paint(
         self,
@@ -175,25 +189,43 @@ class Stylizer:
         with self._compute.painting():
             seconds, content = dict(prepared.seconds), prepared.content
             with _timed(seconds, "carry"):
-                carried = self._carry(state, prepared) if state is not None else None
-            if iterations is None:
-                iterations = self._first_iterations if carried is None else self._iterations
-            with _timed(seconds, "look"):
-                easel = self._set_up(content, settings)
-                grams = self._style_grams(settings, content, renew=carried is None)
+                carried = self._carry(state, prepared, settings) if state is not None else None
                 beginning = carried or _Beginning(content if start is None else start, Moments.zero(content))
-                easel.objective.aim(settings, easel.look.content(content), grams, beginning.held)
-            with _timed(seconds, "optimize"):
-                image, moments, losses = easel.optimizer.run(
-                    beginning.image,
-                    beginning.moments,
-                    iterations=iterations,
-                    learning_rate=settings.learning_rate,
-                    on_iteration=on_iteration,
-                )
-                values = losses.values()
-                painted = to_pixels(image)
-            return Painting(prepared.pixels, painted, iterations, values, seconds), State(prepared, image, moments)
+                if iterations is None:
+                    iterations = self._first_iterations if carried is None else self._iterations
+                if carried is not None:
+                    iterations = self._wanted(iterations, beginning, settings)
+            if state is not None and iterations == 0:
+                image, moments, values = beginning.image, beginning.moments, state.losses
+                seconds.update(look=0.0, optimize=0.0)
+            else:
+                with _timed(seconds, "look"):
+                    easel = self._set_up(content, settings)
+                    grams = self._style_grams(settings, content, renew=carried is None)
+                    easel.objective.aim(settings, easel.look.content(content), grams, beginning.held)
+                with _timed(seconds, "optimize"):
+                    image, moments, losses = easel.optimizer.run(
+                        beginning.image,
+                        beginning.moments,
+                        iterations=iterations,
+                        learning_rate=settings.learning_rate,
+                        ripe=self._ripe(settings),
+                        on_iteration=on_iteration,
+                    )
+                    values = losses.values()
+            painted = to_pixels(image)
+            earlier = () if carried is None or state is None else (state.image, *state.earlier)
+            state = State(prepared, image, moments, settings, values, earlier[: max(self._memory, default=0)])
+            return Painting(prepared.pixels, painted, iterations, values, seconds), state
+
+    def _ripe(self, settings: StyleSettings) -> float:
+        """A still picture's pixels never ripen: its iterations are counted by the user."""
+        return settings.ripe if self._flow is not None else math.inf
+
+    def _wanted(self, iterations: int, beginning: _Beginning, settings: StyleSettings) -> int:
+        """How many of `iterations` a frame is worth: all, unless next to nothing in it is left to be painted."""
+        unripe = float(pace(beginning.moments.ripeness, self._ripe(settings)).mean())
+        return math.ceil(iterations * min(1.0, unripe / BUSY)) if unripe > DONE else 0
 
     def finish(self, painting: Painting, settings: StyleSettings) -> Painted:
         """A painting as the user wants to see it: at the frame's size, with its colours and strength."""
@@ -221,27 +253,39 @@ class Stylizer:
         small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], self._size))
         return to_image(small, self._compute.device)
 
-    def _carry(self, state: State, prepared: Prepared) -> _Beginning | None:
-        """The last result and its moments moved to where things are now, holes filled from the content.
+    def _carry(self, state: State, prepared: Prepared, settings: StyleSettings) -> _Beginning | None:
+        """The last result and its moments moved to where things are now, holes filled from earlier results or the
+        content.
 
         What has changed in the content beyond its motion (a mouth opens, a light sweeps by) is added to the painting:
-        a few iterations would not get there by themselves. None at a scene cut: hardly anything of the last frame is
-        to be seen in this one.
+        a few iterations would not get there by themselves. None in a new scene.
         """
-        content, last = prepared.content, state.prepared.content
+        content, last, motion = prepared.content, state.prepared.content, prepared.motion
         if last.shape != content.shape:
             return None
-        motion = prepared.motion
-        if motion is None:
+        if self._flow is None:
             return _Beginning(state.image, state.moments, Held(state.image, torch.ones_like(content[:, :1])))
-        if motion.visible.mean() < 1 - SCENE_CUT:
+        if motion is None:
             return None
-        motion = motion.at((content.shape[2], content.shape[3]))
-        image, before = backward_warp(torch.cat((state.image, last), dim=1), motion.flow).chunk(2, dim=1)
-        alike = (content - before).abs().mean(1, keepdim=True) < ALIKE
-        image = (image + content - before).clamp_(0, 1)
-        start = torch.lerp(content, image, (alike | (motion.visible > 0)).float())
-        return _Beginning(start, _carry_moments(state.moments, motion.flow), Held(image, motion.confidence))
+        warped = backward_warp(torch.cat((last, state.moments.ripeness), dim=1), motion.flow)
+        before, ripeness = torch.where(motion.moved > 0, warped[:, :3], last), warped[:, 3:]
+        change = _change(content - before, motion.moved)
+        image = torch.where(motion.moved > 0, backward_warp(state.image, motion.flow, sharp=True), state.image)
+        image = (image + change).clamp_(0, 1)
+        found, confidence = motion.visible, motion.confidence
+        for ago, older in prepared.recalled:
+            if ago - 2 < len(state.earlier):
+                remembered = backward_warp(state.earlier[ago - 2], older.flow, sharp=True).clamp_(0, 1)
+                image = torch.lerp(image, remembered, older.visible)
+                found, confidence = found + older.visible, confidence * (1 - older.visible) + older.visible
+        image = torch.lerp(_tinted(content, image, found), image, found)
+        if settings == state.settings:
+            repainted = change.abs().amax(1, keepdim=True) / REPAINT
+            ripeness = ripeness * motion.visible * (1 - repainted).clamp_(min=0) - settings.blur_cost * motion.moved
+            ripeness = ripeness.clamp_(min=0)
+        else:
+            ripeness = torch.zeros_like(ripeness)
+        return _Beginning(image, _carry_moments(state.moments, motion.flow, ripeness), Held(image, confidence))
 
     def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:
         """The easel for images of this shape and settings of this kind: the last one, if it fits."""
@@ -281,7 +325,29 @@ class Stylizer:
         return self._grams[1]
 
 
-def _carry_moments(moments: Moments, flow: Tensor) -> Moments:
+def _change(difference: Tensor, moved: Tensor) -> Tensor:
+    """What a difference of the content (N, 3, H, W) does to its painting: the finest detail of it nothing, and, of what
+    has `moved`, small things nothing either; a change of the light, however slow, all."""
+    light = _around(difference)
+    detail = F.avg_pool2d(difference, 5, stride=1, padding=2, count_include_pad=False) - light
+    return light + detail - detail.clamp(-CORE, CORE) * moved
+
+
+def _tinted(content: Tensor, image: Tensor, found: Tensor) -> Tensor:
+    """The content with the colours that `image` has around, as far as it was `found`: what a hole starts from."""
+    known = _around(torch.cat(((image - content) * found, found), dim=1)) + 1e-6
+    return (content + known[:, :3] / known[:, 3:]).clamp_(0, 1)
+
+
+def _around(image: Tensor) -> Tensor:
+    """Every pixel's surroundings, averaged."""
+    height, width = image.shape[2:]
+    coarse = F.adaptive_avg_pool2d(image, (max(1, height // AROUND), max(1, width // AROUND)))
+    coarse = F.avg_pool2d(coarse, 3, stride=1, padding=1, count_include_pad=False)
+    return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+
+
+def _carry_moments(moments: Moments, flow: Tensor, ripeness: Tensor) -> Moments:
     """The optimiser's memory moved along `flow`, each level by the flow of its own scale."""
     means, squares = [], []
     for level, (mean, square) in enumerate(zip(moments.mean, moments.square, strict=True)):
@@ -290,7 +356,7 @@ def _carry_moments(moments: Moments, flow: Tensor) -> Moments:
         moved = backward_warp(torch.cat((mean, square), dim=1), flow)
         means.append(moved[:, :3])
         squares.append(moved[:, 3:])
-    return Moments(tuple(means), tuple(squares), moments.age)
+    return Moments(tuple(means), tuple(squares), ripeness, moments.age)
 
 
 @contextmanager

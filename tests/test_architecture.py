@@ -25,6 +25,7 @@ ROOMS: dict[str, str] = {
     "device": "errors networks packed",
     "image": "errors frame",
     "flow": "frame",
+    "scene": "flow frame",
     "optimizer": "",
     "weights": "errors image networks resources",
     "ffmpeg": "errors frame",
@@ -32,7 +33,7 @@ ROOMS: dict[str, str] = {
     "sinks": "errors ffmpeg frame",
     "window": "frame settings",
     "objective": "losses networks optimizer settings",
-    "stylizer": "color device flow frame image networks objective optimizer settings",
+    "stylizer": "color device flow frame image networks objective optimizer scene settings",
     "session": "budget color device errors ffmpeg flow frame image losses networks objective optimizer pipeline "
     "resources settings sinks sources stylizer weights window",
     "progress": "session",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
+from media import write_png
 
 from benchmarks.networks import LOOKS, Eye, _summary, agreement, fitted, paint, sheet
+from benchmarks.temporal import WarpingError, drift, read_frames, ruder, scratch, sharpness, still_change, warm
+from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
 from nst_video.image import to_image
-from nst_video.settings import STYLE_LAYERS
+from nst_video.settings import STYLE_LAYERS, StyleSettings
 from nst_video.weights import load_network
 
 
@@ -70,3 +76,69 @@ def test_the_sheet_shows_every_picture_whole() -> None:
     assert np.array_equal(page[8:56, 0:64], rows[0][0])
     assert np.array_equal(fitted(rows[1][0], 64), rows[1][0])
     assert fitted(rows[0][0], 32).shape == (24, 32, 3)
+
+
+# films
+
+
+def rough(height: int, width: int, seed: int) -> Pixels:
+    grain = cv2.GaussianBlur(np.random.default_rng(seed).normal(0, 60, (height, width)), (5, 5), 0)
+    return np.asarray(np.clip(blobs(height, width, seed) / 2 + 60 + grain[..., None], 0, 255), np.uint8)
+
+
+def test_the_warping_error_of_a_painting_that_moves_along_is_next_to_nothing() -> None:
+    wide, other = rough(96, 160, 1), rough(96, 160, 2)
+    frames, painted = ([p[:, 4 * i : 4 * i + 128].copy() for i in range(3)] for p in (wide, other))
+    error = WarpingError(frames)
+    assert error(painted) < 0.02 * error([other[:, :128]] * 3)
+    assert error([painted[0]] * 3) > 0.01
+
+
+def test_sharpness_falls_with_blur() -> None:
+    picture = rough(64, 96, 1)
+    assert sharpness(cv2.blur(picture, (3, 3))) < 0.5 * sharpness(picture)  # type: ignore[arg-type]
+
+
+def test_drift_is_that_of_the_painting_where_the_source_stays() -> None:
+    source = [rough(64, 96, 1)] * 20
+    assert drift(source, source) == 0
+    fading = [np.full((64, 96, 3), 100 + i, np.uint8) for i in range(20)]
+    assert drift(fading, source) == pytest.approx(18 / 100.5, abs=0.01)
+    changed = [f.copy() for f in source]
+    for f in changed[10:]:
+        f[:32] = 0
+    upper = [f.copy() for f in source]
+    for f in upper[10:]:
+        f[:26] = 0  # a painting that changes where the source does
+    assert abs(drift(upper, changed)) < 0.01 < abs(drift(upper, source))
+
+
+def test_change_counts_where_the_source_is_still() -> None:
+    source = [rough(64, 96, 1).copy() for _ in range(4)]
+    for i, f in enumerate(source):
+        f[:, :20] = 60 * i
+    painted = [np.full((64, 96, 3), 100 + 2 * (i % 2), np.uint8) for i in range(4)]
+    for i, p in enumerate(painted):
+        p[:, :20] = 50 * i
+    assert still_change(painted, source) == pytest.approx(2)
+    assert np.isnan(still_change(painted, [rough(64, 96, i) for i in range(4)]))
+
+
+def test_a_photo_is_repeated_with_noise(tmp_path: Path) -> None:
+    frames = read_frames(write_png(tmp_path / "photo.png", blobs(48, 64, 1)), 32, 0, 5, 2.0)
+    assert [f.shape for f in frames] == [(24, 32, 3)] * 5
+    assert 1 < np.abs(frames[0].astype(float) - frames[1]).mean() < 4
+
+
+def test_every_way_paints_every_frame() -> None:
+    frames = [rough(48, 64, 1)[:, i : i + 48].copy() for i in range(3)]
+    network, style, settings = load_network("lite"), blobs(48, 48, 2), StyleSettings()
+    made = [
+        scratch(network, frames, style, settings, 48, 2),
+        warm(network, frames, style, settings, 48, 2, FlowEstimator()),
+        ruder(network, frames, style, 48, 2),
+    ]
+    for film in made:
+        assert [f.shape for f in film.frames] == [(48, 48, 3)] * 3
+        assert all(np.abs(p.astype(float) - f).mean() > 1 for p, f in zip(film.frames, frames, strict=True))
+    assert [film.iterations for film in made] == pytest.approx([2, 154 / 3, 2 * 4 / 3])

@@ -143,20 +143,20 @@ def test_every_option_reaches_its_setting(
             {},
         ),
         "video": (
-            "--first-iterations 9 --temporal-weight 6 --flow none --start 1 --end 2.5 --codec h265 --crf 30 --no-audio "
-            "-o o.mp4",
+            "--first-iterations 9 --temporal-weight 6 --stability 0.7 --long-term 4 9 --flow none --start 1 --end 2.5 "
+            "--codec h265 --crf 30 --no-audio -o o.mp4",
             {
-                "first_iterations": 9, "flow": "none", "start": 1, "end": 2.5, "codec": "h265", "crf": 30,
-                "audio": False,
+                "first_iterations": 9, "long_term": (4, 9), "flow": "none", "start": 1, "end": 2.5,
+                "codec": "h265", "crf": 30, "audio": False,
             },
-            {"temporal_weight": 6},
+            {"temporal_weight": 6, "stability": 0.7},
         ),
     }  # fmt: skip
     for command, (text, own_config, own_settings) in own.items():
         assert run(command, "input", *common.split(), *text.split())[0] == 0
         for wanted, made in (({**config, **own_config}, "config"), ({**settings, **own_settings}, "settings")):
             assert {name: getattr(got[made], name) for name in wanted} == wanted
-            others = {"output", "content", "clip"} | ({"temporal_weight"} if command == "image" else set())
+            others = {"output", "content", "clip"} | ({"temporal_weight", "stability"} if command == "image" else set())
             assert {field.name for field in dataclasses.fields(got[made])} - others <= wanted.keys()
 
 

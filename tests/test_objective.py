@@ -13,7 +13,9 @@ from nst_video.networks import Looked
 from nst_video.objective import Held, Objective
 from nst_video.settings import StyleSettings
 
-SETTINGS = StyleSettings(content_layers=("a",), style_layers=("a", "b"), content_weight=0.5, style_weight=2.0)
+SETTINGS = StyleSettings(
+    content_layers=("a",), style_layers=("a", "b"), content_weight=0.5, style_weight=2.0, tv_weight=0.0
+)
 
 
 def dice(seed: int) -> Tensor:

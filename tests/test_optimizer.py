@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import math
 import weakref
 from collections.abc import Callable
 
@@ -10,7 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_video.optimizer import BETAS, EPSILON, LEVEL_DECAY, Evaluate, Losses, Moments, Optimizer, optimize
+from nst_video.optimizer import (
+    BETAS,
+    EPSILON,
+    LEVEL_DECAY,
+    RIPENING,
+    Evaluate,
+    Losses,
+    Moments,
+    Optimizer,
+    optimize,
+    pace,
+)
 
 SHAPE = (1, 3, 32, 48)  # which has three levels
 TARGET = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1))
@@ -240,3 +253,35 @@ def test_an_optimizer_is_gone_when_nobody_needs_it() -> None:
     optimizer.run(start(), Moments.zero(start()), iterations=1, learning_rate=0.1)
     del optimizer
     assert gone() is None
+
+
+# ripeness
+
+
+def test_steps_become_shorter_before_a_pixel_is_ripe_and_then_are_none() -> None:
+    ripeness = torch.tensor([0.0, 300 - RIPENING, 300 - RIPENING / 4, 300.0, 400.0])
+    assert pace(ripeness, 300).tolist() == pytest.approx([1, 1, 0.5, 0, 0])
+    assert pace(ripeness, math.inf).tolist() == [1] * 5
+    kept = torch.empty(5)
+    assert pace(ripeness, torch.tensor([300.0]), out=kept) is kept
+
+
+def test_a_ripe_half_rests_while_the_other_is_painted_and_ripens() -> None:
+    image, moments = start(), Moments.zero(start())
+    ripeness = moments.ripeness.clone()
+    ripeness[..., :24], ripeness[..., 24:] = 500, 190
+    moments = dataclasses.replace(moments, ripeness=ripeness)
+    optimizer = Optimizer(towards(), image)
+    after, later, _ = optimizer.run(image, moments, iterations=40, learning_rate=0.02, ripe=200)
+    assert torch.equal(after[..., :24], image[..., :24])
+    assert (after - image)[..., 24:].abs().mean() > 0.005
+    assert (later.ripeness[..., :24] == 500).all()
+    assert ((later.ripeness[..., 24:] > 199) & (later.ripeness[..., 24:] < 200)).all()  # 0.4 a step, and ever less
+    assert torch.equal(moments.ripeness, ripeness)
+    freely, _, _ = optimizer.run(image, moments, iterations=40, learning_rate=0.02)
+    assert (freely - image).abs().mean() > 2 * (after - image).abs().mean()
+
+
+def test_ripeness_counts_whole_steps() -> None:
+    _, moments, _ = run(7)
+    assert (moments.ripeness == 7).all()

@@ -236,7 +236,7 @@ def test_the_log_of_a_picture_is_one_line(picture: ImageConfig, tmp_path: Path) 
     (line,) = lines(tmp_path / "log.jsonl")
     assert (line["index"], line["pts"], line["iterations"]) == (0, 0, 12)
     assert line["losses"].keys() == {"total", "content", "style", "tv", "temporal"}
-    assert line["seconds"].keys() == {"prepare", "flow", "carry", "look", "optimize", "color", "write"}
+    assert line["seconds"].keys() == {"prepare", "flow", "upload", "carry", "look", "optimize", "color", "write"}
 
 
 def test_a_picture_that_cannot_be_stored_is_an_error(
@@ -372,7 +372,7 @@ def test_the_log_of_a_film_is_a_line_a_frame(film: Callable[..., VideoConfig], c
     assert found[0]["iterations"] == 5
     assert all(line["pts"] == pytest.approx(line["index"] * 1001 / 24000, abs=1e-5) for line in found)
     assert all(line["losses"].keys() == {"total", "content", "style", "tv", "temporal"} for line in found)
-    stages = {"read", "prepare", "flow", "carry", "look", "optimize", "color", "write"}
+    stages = {"read", "prepare", "flow", "upload", "carry", "look", "optimize", "color", "write"}
     assert all(line["seconds"].keys() == stages for line in found)
     assert all(value >= 0 for line in found for value in line["seconds"].values())
 
@@ -643,7 +643,7 @@ def test_live_paints_what_the_source_shows_until_it_ends(live: Callable[..., Liv
     assert [line["index"] for line in log] == sorted({line["index"] for line in log})
     assert 0 < summary.delay < 10
     assert summary.fps > 0
-    assert log[0]["seconds"].keys() == {"read", "prepare", "flow", "carry", "look", "optimize", "color"}
+    assert log[0]["seconds"].keys() == {"read", "prepare", "flow", "upload", "carry", "look", "optimize", "color"}
     assert all(line["delay"] > 0 for line in log)
 
 

@@ -151,3 +151,16 @@ def test_a_layer_is_named_once(field: str) -> None:
 
 def make_settings(given: dict[str, Any]) -> StyleSettings:
     return StyleSettings(**given)
+
+
+@pytest.mark.parametrize(
+    ("stability", "held", "ripe", "cost"), [(0, 0, math.inf, 2), (0.5, 99, 70, 1), (1, 9999, 35, 0)]
+)
+def test_stability_stands_for_three_figures(stability: float, held: float, ripe: float, cost: float) -> None:
+    settings = StyleSettings(stability=stability)
+    assert (settings.held_weight, settings.ripe, settings.blur_cost) == pytest.approx((held, ripe, cost))
+
+
+def test_a_temporal_weight_that_is_given_counts() -> None:
+    assert StyleSettings(temporal_weight=7, stability=0.9).held_weight == 7
+    assert StyleSettings(temporal_weight=0).held_weight == 0

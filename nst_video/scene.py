@@ -1,0 +1,132 @@
+"""What has become of the scene since the frame before: what is still, what has moved, what is new, or a cut.
+
+Where nothing but a camera's noise is seen, the content stays what it was (and follows slowly, so that a light that
+fades is not missed), and its painting can stay untouched. Flow is estimated from this content to the new frame, not
+from frame to frame, so that a motion too slow to be acted on adds up until it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nst_video.flow import (
+    STILL,
+    FlowEstimator,
+    Motion,
+    agreed,
+    grey,
+    inside,
+    motion_boundaries,
+    occlusion_mask,
+    remap,
+    steady,
+)
+from nst_video.frame import Pixels
+
+Floats = NDArray[np.float32]
+
+WINDOW = 5
+"""Side of the square, in pixels, over which differences are averaged to tell a change from noise."""
+FOLLOW = 0.05
+"""How much of its difference the content takes on per frame where nothing but noise is seen."""
+CALM_STILL = 0.5
+"""Pixels: if the camera is still, motion by less is not acted on yet where nothing but noise is seen. If it moves, its
+background has to move as a whole."""
+MOST_NOISE = 5.0
+"""Grey levels: no camera's noise is taken to be more."""
+ALIKE = 25.0
+"""Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
+on a plain wall any flow will do, and a hole there would show."""
+CUT = 0.25
+"""A frame of which more than this share cannot be found in the one before is another scene."""
+HIDDEN = 0.003
+"""Earlier frames are only asked when more than this share cannot be found in the last one."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A frame as the scene shows it.
+
+    content: (H, W, 3), 0 to 255; motion: since the frame before, None where that is none or of another scene;
+    recalled: since earlier frames, each believed only where all nearer ones are hidden (Ruder et al., GCPR 2016,
+    eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first.
+    """
+
+    content: Floats
+    motion: Motion | None = None
+    recalled: tuple[tuple[int, Motion], ...] = ()
+    earlier: tuple[Floats, ...] = ()
+
+
+def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, memory: Sequence[int] = ()) -> Seen:
+    """`pixels`, at the worked size, after `before` was seen; `memory`: how many frames back to look for what the last
+    one does not show."""
+    content = pixels.astype(np.float32)
+    if estimator is None or before is None or before.content.shape != content.shape:
+        return Seen(content)
+    earlier = (before.content, *before.earlier)[: max(memory, default=1)]
+    motion, left = _motion(before.content, content, pixels, estimator)
+    if float(motion.visible.mean()) < 1 - CUT:
+        return Seen(content)
+    difference = content - before.content
+    calm = cv2.dilate(_changed(difference, _noise(left)), np.ones((WINDOW, WINDOW), np.uint8)) == 0
+    speed = np.asarray(motion.flow.norm(dim=1)[0].numpy())
+    kept = calm & (speed < (CALM_STILL if np.median(speed) < STILL else STILL))
+    shown = np.where(kept[..., None], before.content + FOLLOW * difference, content)
+    mask = _tensor(kept)
+    motion = Motion(
+        motion.flow * (1 - mask),
+        torch.maximum(motion.visible, mask),
+        torch.maximum(motion.confidence, mask),
+        1 - mask,
+    )
+    recalled = list[tuple[int, Motion]]()
+    hidden = 1 - motion.visible
+    for ago in sorted(set(memory) - {1}):
+        if ago <= len(earlier) and float(hidden.mean()) > HIDDEN:
+            older, _ = _motion(earlier[ago - 1], content, pixels, estimator)
+            believed = hidden * older.visible
+            recalled.append((ago, Motion(older.flow, believed, believed, torch.ones_like(believed))))
+            hidden = hidden - believed
+    return Seen(shown, motion, tuple(recalled), earlier)
+
+
+def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> tuple[Motion, Floats]:
+    """Motion since `then`, and what it leaves unexplained: absolute differences (H, W, 3)."""
+    flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels))
+    boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
+    consistent = occlusion_mask(flow, opposite)
+    flow = steady(agreed(flow, opposite))
+    left = np.abs(now - remap(then, flow))
+    visible = torch.maximum(consistent, _tensor(left.mean(2) < ALIKE) * inside(flow))
+    return Motion(flow, visible, _smooth(consistent * boundaries), torch.ones_like(visible)), left
+
+
+def _changed(difference: Floats, noise: float) -> NDArray[np.uint8]:
+    """1 where a difference (H, W, 3) is more than noise of this standard deviation."""
+    sizes = np.abs(difference)
+    mean = np.abs(cv2.blur(difference, (WINDOW, WINDOW)))
+    return np.asarray(((mean > 3 + 3 * noise / WINDOW) | (sizes > 8 + 5 * noise)).any(2), np.uint8)
+
+
+def _noise(sizes: Floats) -> float:
+    """Standard deviation of a camera's noise, from what motion leaves unexplained: what the calmer blocks show."""
+    blocks = cv2.resize(sizes, (sizes.shape[1] // 8, sizes.shape[0] // 8), interpolation=cv2.INTER_AREA)
+    return min(MOST_NOISE, 1.25 * float(np.quantile(blocks, 0.2)))
+
+
+def _smooth(mask: Tensor) -> Tensor:
+    """A mask with soft edges, that is nowhere more than it was."""
+    blurred = cv2.blur(mask[0, 0].numpy(), (WINDOW, WINDOW))
+    return mask * torch.from_numpy(blurred)[None, None]
+
+
+def _tensor(mask: NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(mask.astype(np.float32))[None, None]

@@ -1,0 +1,148 @@
+"""What is seen of a scene: noise is not, light is, and motion, what it uncovers, what was there before, and cuts."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from media import blobs
+
+from nst_video.flow import FlowEstimator
+from nst_video.frame import Pixels
+from nst_video.scene import CALM_STILL, Seen, see
+
+ESTIMATOR = FlowEstimator()
+
+
+def noisy(pixels: Pixels, seed: int, sigma: float = 2.0) -> Pixels:
+    noise = np.random.default_rng(seed).normal(0, sigma, pixels.shape)
+    return np.asarray(np.clip(np.rint(pixels + noise), 0, 255), np.uint8)
+
+
+def textured(height: int = 96, width: int = 128, seed: int = 1) -> Pixels:
+    """With much to follow and nothing too bright or too dark to be changed."""
+    rough = np.random.default_rng(seed).normal(0, 30, (height, width, 1))
+    rough = np.stack([np.convolve(row, np.ones(3) / 3, "same") for row in rough[..., 0]])[..., None]
+    return np.asarray(np.clip(0.5 * blobs(height, width, seed) + 60 + rough, 10, 245), np.uint8)
+
+
+def watch(frames: list[Pixels], memory: tuple[int, ...] = ()) -> list[Seen]:
+    seen = [see(frames[0], None, ESTIMATOR, memory)]
+    for frame in frames[1:]:
+        seen.append(see(frame, seen[-1], ESTIMATOR, memory))
+    return seen
+
+
+def shifts(seen: list[Seen]) -> list[float]:
+    """The median motion to the right since the frame before, of all frames but the first."""
+    return [-one.motion.flow[0, 0, 10:-10, 20:-20].median().item() for one in seen[1:] if one.motion is not None]
+
+
+def test_the_first_frame_is_seen_as_it_is() -> None:
+    frame = textured()
+    (seen,) = watch([frame])
+    assert np.array_equal(seen.content, frame)
+    assert seen.motion is None
+
+
+def test_a_cameras_noise_is_not_seen() -> None:
+    clean = textured()
+    seen = watch([noisy(clean, seed) for seed in range(12)])
+    for one in seen[1:]:
+        assert one.motion is not None
+        assert one.motion.moved.mean() < 0.02
+        assert one.motion.flow.abs().mean() < 0.01
+        assert one.motion.visible.mean() > 0.99
+    steps = [np.abs(b.content - a.content).mean() for a, b in pairwise(seen[5:])]
+    assert max(steps) < 0.25  # the noise itself changes by 2.3
+    assert np.abs(seen[-1].content - clean).mean() < 2
+
+
+def test_a_light_that_fades_slowly_is_seen() -> None:
+    clean = textured()
+    seen = watch([np.asarray(clean + i // 10, np.uint8) for i in range(120)])
+    assert (seen[-1].content - clean).mean() == pytest.approx(120 / 10, abs=3)
+    assert np.median([one.motion.moved.mean() for one in seen[1:] if one.motion is not None]) < 0.05
+
+
+def test_what_changes_is_seen_at_once_and_only_there() -> None:
+    before = textured()
+    after = before.copy()
+    after[30:50, 40:70] = 255 - after[30:50, 40:70]
+    seen = watch([before, after])[1]
+    assert seen.motion is not None
+    assert seen.motion.moved[0, 0, 30:50, 40:70].all()
+    assert not seen.motion.moved[0, 0, 70:, :].any()
+    assert np.array_equal(seen.content[30:50, 40:70], after[30:50, 40:70].astype(np.float32))
+
+
+def test_a_pan_is_motion_everywhere_but_at_the_edge_that_it_uncovers() -> None:
+    wide = textured(96, 160)
+    seen = watch([wide[:, :128].copy(), wide[:, 6:134].copy()])[1]
+    assert seen.motion is not None
+    assert seen.motion.flow[0, 0, 10:-10, 10:-20].median().item() == pytest.approx(6, abs=0.2)
+    assert seen.motion.moved.mean() > 0.95
+    assert seen.motion.visible[..., 10:-10, 20:-20].mean() > 0.97
+    assert seen.motion.confidence[..., -4:].mean() < 0.2
+    assert seen.motion.confidence.mean() < seen.motion.visible.mean()
+
+
+def test_a_motion_too_slow_to_be_acted_on_adds_up() -> None:
+    """A tenth of a pixel a frame is nothing, frame by frame; after twenty it is two pixels."""
+    fine = textured(960, 1300)
+    cut = [fine[:, i : i + 1280].reshape(96, 10, 128, 10, 3).mean((1, 3)).astype(np.uint8) for i in range(20)]
+    moved = shifts(watch(cut))
+    assert sum(moved) == pytest.approx(-1.9, abs=CALM_STILL + 0.1)
+    assert min(map(abs, moved)) == 0
+
+
+def test_another_scene_is_a_cut_and_a_fast_motion_is_none() -> None:
+    wide = textured(96, 200)
+    seen = watch([wide[:, :128].copy(), wide[:, 12:140].copy(), textured(96, 128, seed=9)])
+    assert seen[1].motion is not None
+    assert seen[2].motion is None
+    assert seen[2].earlier == ()
+    assert np.array_equal(seen[2].content, textured(96, 128, seed=9))
+
+
+def test_another_shape_and_no_flow_have_no_motion() -> None:
+    first = see(textured(), None, ESTIMATOR)
+    assert see(textured(64, 96), first, ESTIMATOR).motion is None
+    assert see(textured(), first, None).motion is None
+
+
+def test_what_comes_back_into_view_is_recalled_from_when_it_was_seen() -> None:
+    """A bar passes over a still background: what it uncovers was hidden one frame ago, but not six."""
+    background = textured(96, 128, seed=3)
+    frames = []
+    for i in range(8):
+        frame = background.copy()
+        frame[:, 16 + 8 * i : 36 + 8 * i] = (255, 0, 0)
+        frames.append(frame)
+    last = watch(frames, memory=(6,))[-1]
+    assert last.motion is not None
+    assert [ago for ago, _ in last.recalled] == [6]
+    older = last.recalled[0][1]
+    uncovered = (0, 0, slice(20, -20), slice(65, 71))
+    assert older.visible[uncovered].mean() > 0.5
+    assert older.flow.abs().sum(1, keepdim=True)[uncovered].median() < 0.5
+    assert not (older.visible * last.motion.visible).any()  # each pixel has one memory
+    assert watch(frames)[-1].recalled == ()
+    assert len(watch(frames, memory=(3, 6))[-1].earlier) == 6
+
+
+def test_the_threshold_of_a_still_camera_is_no_licence_to_lag() -> None:
+    """A thing that moves alone, before a still background, is followed from its first quarter of a pixel on."""
+    fine = textured(960, 1280, seed=5)
+    patch = textured(400, 400, seed=6)
+    frames = []
+    for i in range(2):
+        frame = fine.copy()
+        frame[300:700, 400 + 4 * i : 800 + 4 * i] = patch
+        frames.append(frame.reshape(96, 10, 128, 10, 3).mean((1, 3)).astype(np.uint8))
+    motion = watch(frames)[1].motion
+    assert motion is not None
+    assert CALM_STILL > 0.4
+    assert motion.flow[0, 0, 36:64, 46:74].median().item() == pytest.approx(-0.4, abs=0.15)
+    assert (motion.flow[..., :20, :] == 0).all()

@@ -1,4 +1,4 @@
-"""Paints the two pictures of the README from samples/, with the network that ships.
+"""Paints the pictures of the README from samples/, with the network that ships.
 
 python -m docs.make_figures
 """
@@ -23,6 +23,10 @@ HERE = Path(__file__).parent
 STYLES = ("starlight", "mosaic", "woodcut", "stained_glass")
 FILM_STYLE = "starlight"
 GAP = 6  # white pixels between two pictures
+STEADY = range(30, 33)
+"""Frames that follow each other, to show what changes between them."""
+LOUDER = 5
+"""So many times stronger than they are, these changes are shown."""
 
 
 def main() -> None:
@@ -44,6 +48,17 @@ def main() -> None:
         moments = [i * (len(before) - 1) // 4 for i in range(5)]
         write_picture(HERE / "film.jpg", hang([[before[i], after[i]] for i in moments]))
 
+        still, result = Path(folder, "still.png"), Path(folder, "scratch.png")
+        scratch = list[Pixels]()
+        for i in STEADY:
+            write_picture(still, before[i])
+            config = ImageConfig(content=still, style=(picture,), output=result, size=320, iterations=100)
+            run_image(config, StyleSettings(), lambda _: None)
+            scratch.append(read_picture(result))
+        rows = [[film[i] for i in STEADY] for film in (before, after)]
+        shown = [[*row, louder(row[-2], row[-1])] for row in (rows[0], scratch, rows[1])]
+        write_picture(HERE / "steady.jpg", hang([list(column) for column in zip(*shown, strict=True)]))
+
 
 def tile(picture: Pixels, side: int) -> Pixels:
     """The middle square of a picture, side × side."""
@@ -52,6 +67,12 @@ def tile(picture: Pixels, side: int) -> Pixels:
     y, x = (height - cut) // 2, (width - cut) // 2
     square = cv2.resize(picture[y : y + cut, x : x + cut], (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(square, np.uint8)
+
+
+def louder(one: Pixels, other: Pixels) -> Pixels:
+    """The difference between two pictures, grey where there is none."""
+    difference = LOUDER * (other.astype(np.int16) - one)
+    return np.asarray(np.clip(128 + difference, 0, 255), np.uint8)
 
 
 def hang(columns: list[list[Pixels]]) -> Pixels:

@@ -85,8 +85,13 @@ class Compute:
     def beside(self) -> Iterator[None]:
         """What is done within runs beside the painting, as far as the device bears it, and is done when it is left."""
         if self.device.type != "cuda":
-            with self.painting():
-                yield
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # of this thread alone: another team of OpenMP's would take the painting's cores
+            try:
+                with self.painting():
+                    yield
+            finally:
+                torch.set_num_threads(threads)
             return
         if not hasattr(_own, "stream"):  # one for each thread: they are few, and one of them may be captured
             _own.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]

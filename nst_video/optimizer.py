@@ -21,7 +21,7 @@ LEVELS = 4
 LEVEL_DECAY = 0.7
 """The step of a level is this much of the next finer one's."""
 SMALLEST = 8  # pixels: no level gets narrower
-RIPENING = 60.0
+RIPENING = 80.0
 """So many of the whole steps that a pixel takes until it is ripe are divided up into shorter and shorter ones."""
 BETAS = (0.9, 0.99)
 EPSILON = 1e-8

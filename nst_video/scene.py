@@ -8,7 +8,8 @@ from frame to frame, so that a motion too slow to be acted on adds up until it i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,6 +45,11 @@ MOST_NOISE = 5.0
 ALIKE = 25.0
 """Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
 on a plain wall any flow will do, and a hole there would show."""
+CORE = 8.0
+"""Changes of a moving thing's content by less than this (of 255) are left to the iterations: mostly, they are the
+errors of the flow, and would flicker."""
+AROUND = 16
+"""Side of the squares, in pixels, over which a difference is averaged to be taken for a change of the light."""
 CUT = 0.25
 """A frame of which more than this share cannot be found in the one before is another scene."""
 HIDDEN = 0.003
@@ -72,20 +78,23 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     if estimator is None or before is None or before.content.shape != content.shape:
         return Seen(content)
     earlier = (before.content, *before.earlier)[: max(memory, default=1)]
-    motion, left = _motion(before.content, content, pixels, estimator)
+    motion, there = _motion(before.content, content, pixels, estimator)
     if float(motion.visible.mean()) < 1 - CUT:
         return Seen(content)
-    difference = content - before.content
-    calm = cv2.dilate(_changed(difference, _noise(left)), np.ones((WINDOW, WINDOW), np.uint8)) == 0
-    speed = np.asarray(motion.flow.norm(dim=1)[0].numpy())
-    kept = calm & (speed < (CALM_STILL if np.median(speed) < STILL else STILL))
-    shown = np.where(kept[..., None], before.content + FOLLOW * difference, content)
-    mask = _tensor(kept)
+    difference, left = content - before.content, content - there
+    changed = _changed(difference, _noise(np.abs(left)))
+    along = motion.flow[0].numpy()
+    speed = np.hypot(along[0], along[1])
+    limit = CALM_STILL if np.median(speed) < STILL else STILL
+    moved = np.maximum(cv2.dilate(changed, np.ones((WINDOW, WINDOW), np.uint8)), (speed >= limit).astype(np.uint8))
+    mask = _tensor(moved)
+    shown = np.where(moved[..., None], content, before.content + FOLLOW * difference)
     motion = Motion(
-        motion.flow * (1 - mask),
-        torch.maximum(motion.visible, mask),
-        torch.maximum(motion.confidence, mask),
-        1 - mask,
+        motion.flow * mask,
+        torch.maximum(motion.visible, 1 - mask),
+        torch.maximum(motion.confidence, 1 - mask),
+        mask,
+        _change(np.where(moved[..., None], left, FOLLOW * difference), moved),
     )
     recalled = list[tuple[int, Motion]]()
     hidden = 1 - motion.visible
@@ -93,27 +102,41 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
         if ago <= len(earlier) and float(hidden.mean()) > HIDDEN:
             older, _ = _motion(earlier[ago - 1], content, pixels, estimator)
             believed = hidden * older.visible
-            recalled.append((ago, Motion(older.flow, believed, believed, torch.ones_like(believed))))
+            recalled.append((ago, replace(older, visible=believed, confidence=believed)))
             hidden = hidden - believed
     return Seen(shown, motion, tuple(recalled), earlier)
 
 
 def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> tuple[Motion, Floats]:
-    """Motion since `then`, and what it leaves unexplained: absolute differences (H, W, 3)."""
+    """Motion since `then`, and what `then` looks like (H, W, 3), moved along it."""
     flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels))
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
     consistent = occlusion_mask(flow, opposite)
     flow = steady(agreed(flow, opposite))
-    left = np.abs(now - remap(then, flow))
-    visible = torch.maximum(consistent, _tensor(left.mean(2) < ALIKE) * inside(flow))
-    return Motion(flow, visible, _smooth(consistent * boundaries), torch.ones_like(visible)), left
+    there = remap(then, flow)
+    alike = cv2.transform(cv2.absdiff(now, there), np.full((1, 3), 1 / 3)) < ALIKE
+    visible = torch.maximum(consistent, _tensor(alike) * inside(flow))
+    whole = torch.ones_like(visible)
+    return Motion(flow, visible, _smooth(consistent * boundaries), whole, whole), there
+
+
+def _change(difference: Floats, moved: NDArray[np.uint8]) -> Tensor:
+    """What a difference of the content (H, W, 3) does to its painting: its finest detail nothing, and, of what has
+    `moved`, small things nothing either; a change of the light, however slow, all."""
+    height, width = moved.shape
+    size = max(1, width // AROUND), max(1, height // AROUND)
+    light = cv2.resize(cv2.blur(cv2.resize(difference, size, interpolation=cv2.INTER_AREA), (3, 3)), (width, height))
+    detail = cv2.blur(difference, (WINDOW, WINDOW)) - light
+    change = light + detail - np.clip(detail, -CORE, CORE) * moved[..., None]
+    return torch.from_numpy(np.ascontiguousarray(change.transpose(2, 0, 1)[None], np.float32) / 255)
 
 
 def _changed(difference: Floats, noise: float) -> NDArray[np.uint8]:
     """1 where a difference (H, W, 3) is more than noise of this standard deviation."""
     sizes = np.abs(difference)
     mean = np.abs(cv2.blur(difference, (WINDOW, WINDOW)))
-    return np.asarray(((mean > 3 + 3 * noise / WINDOW) | (sizes > 8 + 5 * noise)).any(2), np.uint8)
+    changed = (mean > 3 + 3 * noise / WINDOW) | (sizes > 8 + 5 * noise)
+    return np.asarray(changed[..., 0] | changed[..., 1] | changed[..., 2], np.uint8)
 
 
 def _noise(sizes: Floats) -> float:
@@ -128,5 +151,5 @@ def _smooth(mask: Tensor) -> Tensor:
     return mask * torch.from_numpy(blurred)[None, None]
 
 
-def _tensor(mask: NDArray[np.bool_]) -> Tensor:
+def _tensor(mask: NDArray[Any]) -> Tensor:
     return torch.from_numpy(mask.astype(np.float32))[None, None]

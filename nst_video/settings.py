@@ -124,11 +124,11 @@ class StyleSettings(_Checked):
 
     @property
     def ripe(self) -> float:
-        """After how many whole steps a pixel of a film has been painted: never, 70, 35 at a stability of 0, ½, 1.
+        """After how many whole steps a pixel of a film has been painted: never, 90, 45 at a stability of 0, ½, 1.
 
-        `lite` has painted all that it can see after some 70; what it then still changes, VGG-19 finds no better.
+        `lite` has painted all that it can see after that many; what it would still change, VGG-19 finds no better.
         """
-        return 35 / self.stability if self.stability else math.inf
+        return 45 / self.stability if self.stability else math.inf
 
     @property
     def blur_cost(self) -> float:

@@ -32,10 +32,7 @@ BUSY = 0.02
 DONE = 1e-4
 """With less than this much to be painted it gets none."""
 AROUND = 16
-"""Side of the squares, in pixels, whose means make the surroundings of a pixel."""
-CORE = 0.03
-"""Changes of a moving thing's content by less than this are left to the iterations: mostly, they are the errors of the
-flow, and would flicker."""
+"""Side of the squares, in pixels, whose means make the surroundings of a hole."""
 REPAINT = 0.2
 """A change of the content by this much makes its painting unripe altogether."""
 
@@ -260,18 +257,15 @@ class Stylizer:
         What has changed in the content beyond its motion (a mouth opens, a light sweeps by) is added to the painting:
         a few iterations would not get there by themselves. None in a new scene.
         """
-        content, last, motion = prepared.content, state.prepared.content, prepared.motion
-        if last.shape != content.shape:
+        content, motion = prepared.content, prepared.motion
+        if state.image.shape != content.shape:
             return None
         if self._flow is None:
             return _Beginning(state.image, state.moments, Held(state.image, torch.ones_like(content[:, :1])))
         if motion is None:
             return None
-        warped = backward_warp(torch.cat((last, state.moments.ripeness), dim=1), motion.flow)
-        before, ripeness = torch.where(motion.moved > 0, warped[:, :3], last), warped[:, 3:]
-        change = _change(content - before, motion.moved)
         image = torch.where(motion.moved > 0, backward_warp(state.image, motion.flow, sharp=True), state.image)
-        image = (image + change).clamp_(0, 1)
+        image = (image + motion.change).clamp_(0, 1)
         found, confidence = motion.visible, motion.confidence
         for ago, older in prepared.recalled:
             if ago - 2 < len(state.earlier):
@@ -279,8 +273,9 @@ class Stylizer:
                 image = torch.lerp(image, remembered, older.visible)
                 found, confidence = found + older.visible, confidence * (1 - older.visible) + older.visible
         image = torch.lerp(_tinted(content, image, found), image, found)
+        ripeness = backward_warp(state.moments.ripeness, motion.flow)
         if settings == state.settings:
-            repainted = change.abs().amax(1, keepdim=True) / REPAINT
+            repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
             ripeness = ripeness * motion.visible * (1 - repainted).clamp_(min=0) - settings.blur_cost * motion.moved
             ripeness = ripeness.clamp_(min=0)
         else:
@@ -323,14 +318,6 @@ class Stylizer:
                     grams[layer] = grams[layer] + share if layer in grams else share
             self._grams = (key, grams)
         return self._grams[1]
-
-
-def _change(difference: Tensor, moved: Tensor) -> Tensor:
-    """What a difference of the content (N, 3, H, W) does to its painting: the finest detail of it nothing, and, of what
-    has `moved`, small things nothing either; a change of the light, however slow, all."""
-    light = _around(difference)
-    detail = F.avg_pool2d(difference, 5, stride=1, padding=2, count_include_pad=False) - light
-    return light + detail - detail.clamp(-CORE, CORE) * moved
 
 
 def _tinted(content: Tensor, image: Tensor, found: Tensor) -> Tensor:

@@ -121,14 +121,21 @@ def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator)
 
 
 def _change(difference: Floats, moved: NDArray[np.uint8]) -> Tensor:
-    """What a difference of the content (H, W, 3) does to its painting: its finest detail nothing, and, of what has
-    `moved`, small things nothing either; a change of the light, however slow, all."""
-    height, width = moved.shape
-    size = max(1, width // AROUND), max(1, height // AROUND)
-    light = cv2.resize(cv2.blur(cv2.resize(difference, size, interpolation=cv2.INTER_AREA), (3, 3)), (width, height))
+    """What a difference of the content (H, W, 3) does to its painting: a change of the light, however slow, all; of the
+    rest, what is large and `moved`. Noise, added again and again to a painting that ends at black and white, would
+    wear it down."""
+    mask = moved[..., None]
+    light = _light(difference)
     detail = cv2.blur(difference, (WINDOW, WINDOW)) - light
-    change = light + detail - np.clip(detail, -CORE, CORE) * moved[..., None]
+    change = np.where(mask, light + detail - np.clip(detail, -CORE, CORE), _light(difference * (1 - mask)))
     return torch.from_numpy(np.ascontiguousarray(change.transpose(2, 0, 1)[None], np.float32) / 255)
+
+
+def _light(difference: Floats) -> Floats:
+    """What a difference (H, W, 3) has in common with its surroundings."""
+    height, width = difference.shape[:2]
+    coarse = cv2.resize(difference, (max(1, width // AROUND), max(1, height // AROUND)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(cv2.blur(coarse, (3, 3)), (width, height)), np.float32)
 
 
 def _changed(difference: Floats, noise: float) -> NDArray[np.uint8]:

@@ -669,3 +669,18 @@ def test_what_comes_back_into_view_is_as_it_was_painted_before() -> None:
         far[memory] = (state.image - first)[uncovered].abs().mean().item()
         assert len(state.earlier) <= 7
     assert far[(7,)] < 0.5 * far[()]
+
+
+def test_a_cameras_noise_does_not_wear_the_painting_down() -> None:
+    """Added to it frame by frame, it would: what is black or white can only become greyer."""
+    stylizer = make(iterations=1, first_iterations=1)
+    settings = StyleSettings(learning_rate=1e-5)
+    _, state = stylizer.step(CONTENT, settings, None)
+    rested = replace(state.moments, ripeness=torch.full_like(state.moments.ripeness, 1000))
+    state = replace(state, image=(state.image > 0.5).float(), moments=rested)
+    dice = np.random.default_rng(0)
+    for _ in range(60):
+        noise = dice.normal(0, 2, CONTENT.shape)
+        noisy = np.asarray(np.clip(np.rint(CONTENT + noise), 0, 255), np.uint8)
+        _, state = stylizer.step(noisy, settings, state)
+    assert (state.image - (state.image > 0.5).float()).abs().mean() < 2e-4

@@ -77,7 +77,7 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     content = pixels.astype(np.float32)
     if estimator is None or before is None or before.content.shape != content.shape:
         return Seen(content)
-    earlier = (before.content, *before.earlier)[: max(memory, default=1)]
+    earlier = (before.content, *before.earlier)[: max(memory, default=0)]
     motion, there = _motion(before.content, content, pixels, estimator)
     if float(motion.visible.mean()) < 1 - CUT:
         return Seen(content)

@@ -157,7 +157,6 @@ class Stylizer:
     def prepare(self, pixels: Pixels, before: Prepared | None) -> Prepared:
         """Make a frame ready for `paint`; `before` is the one that is painted before it."""
         seconds: dict[str, float] = {}
-        motion = None
         with self._compute.beside():
             with _timed(seconds, "prepare"):
                 small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], self._size))

@@ -399,9 +399,8 @@ def test_a_wall_that_looks_as_before_is_no_hole_whatever_the_flow_says(monkeypat
     flow[:, 0, 10:20, 10:20] = 6
     monkeypatch.setattr(stylizer, "_flow", Given(flow, torch.zeros_like(flow)))  # forth and not back
     _, after = stylizer.step(wall, StyleSettings(learning_rate=1e-5, temporal_weight=0), state)
-    content = torch.full((1, 3, 48, 64), 120 / 255)
-    patch = (..., slice(10, 20), slice(10, 20))
-    assert (after.image - content)[patch].abs().mean() > 0.5 * (state.image - content)[patch].abs().mean() > 0.01
+    patch = (..., slice(11, 19), slice(11, 19))  # its strokes: a hole would start from the plain colours around it
+    assert after.image[patch].std(dim=(2, 3)).mean() > 0.5 * state.image[patch].std(dim=(2, 3)).mean() > 0.01
 
 
 def test_a_still_scene_does_not_fade_over_many_frames() -> None:

@@ -117,8 +117,8 @@ def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any) -> None:
         target.add_argument(field.name, type=Path, metavar=field.name.upper(), help=help_text)
         return
     names = [*([SHORT[field.name]] if field.name in SHORT else []), option_name(field.name)]
-    if hint is bool:
-        action: Any = argparse.BooleanOptionalAction if default else "store_true"
+    if hint in (bool, bool | None):
+        action: Any = "store_true" if default is False else argparse.BooleanOptionalAction
         target.add_argument(*names, action=action, default=default, help=help_text)
         return
     common: dict[str, Any] = {"default": default, "required": required, "help": help_text}
@@ -196,7 +196,7 @@ def _live(options: argparse.Namespace) -> int:
     from nst_video.progress import ProgressBar
 
     config, settings = _settings(LiveConfig, options), _settings(StyleSettings, options)
-    with ProgressBar("frame", quiet=config.quiet) as bar:
+    with ProgressBar("frame", quiet=config.quiet or not config.headless) as bar:  # the window tells more
         summary = session.run_live(config, settings, bar)
     if not config.quiet:
         print(
@@ -204,6 +204,8 @@ def _live(options: argparse.Namespace) -> int:
             f"{summary.iterations / max(summary.painted, 1):.1f} iterations each, {summary.dropped} left out; "
             f"{summary.delay * 1000:.0f} ms behind ({summary.device})"
         )
+        for path in summary.kept:
+            print(path)
     if summary.interrupted:
         print("nst-video: interrupted", file=sys.stderr)
     return 130 if summary.interrupted else 0

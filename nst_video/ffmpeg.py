@@ -72,6 +72,19 @@ class Ffmpeg:
         if self.finish(timeout=30) or got:
             raise WorkError(f"{self._what}: {self.complaint()}")
 
+    def pictures(self) -> Iterator[Pixels]:
+        """The PPM pictures that `stream` sends, each of a size of its own, until it ends or is ended."""
+        out = _pipe(self._process.stdout)
+        while size := _ppm_size(out):
+            picture = np.empty((size[1], size[0], 3), np.uint8)
+            if _read_into(out, picture.data.cast("B")) < picture.nbytes:
+                return
+            yield picture
+
+    def end(self) -> None:
+        """Tell it to end at once, from any thread; the one that reads from it sees the end of the stream."""
+        self._process.kill()
+
     def feed(self, frame: Pixels) -> None:
         """Write one frame.
 
@@ -137,6 +150,22 @@ def decode(clip: Path, width: int, height: int, *, start: float = 0.0, duration:
     return Ffmpeg(arguments, what=f"cannot decode {clip}", reads=True)
 
 
+def stream(url: str) -> Ffmpeg:
+    """Receive a URL or a named pipe as `Ffmpeg.pictures`, each as soon as it comes.
+
+    Whatever is meant to smooth a film's playing is turned off: it would make a live picture late.
+    """
+    transport = ["-rtsp_transport", "tcp"] if url.startswith("rtsp") else []
+    arguments = [
+        "-fflags", "nobuffer", "-flags", "low_delay", "-threads", "1",
+        "-fpsprobesize", "0", "-analyzeduration", "1000000",
+        *transport, "-i", url, "-map", "0:V:0", "-fps_mode", "passthrough",
+        "-vf", "scale=iw*sar:ih:flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24",
+        "-f", "image2pipe", "-c:v", "ppm", "-flush_packets", "1", "pipe:1",
+    ]  # fmt: skip
+    return Ffmpeg(arguments, what=f"cannot receive {url}", reads=True)
+
+
 _DISCARD = 4  # AV_PKT_FLAG_DISCARD: what an edit list cuts away
 _CUT_SHORT = re.compile(rb"partial file|ended prematurely")
 
@@ -181,6 +210,7 @@ def encode(
     *,
     codec: str,
     crf: int,
+    preset: str = "medium",
     audio_from: Path | None = None,
     copy_audio: bool = True,
     start: float = 0.0,
@@ -204,7 +234,7 @@ def encode(
         "-r", "{}/{}".format(*frame_rate), "-i", "pipe:0",
         *([*window, "-i", plain(audio_from)] if audio_from else []),
         "-map", "0:v", *(sound if audio_from else []),
-        "-vf", filters, "-c:v", library, "-crf", str(crf), "-preset", "medium",
+        "-vf", filters, "-c:v", library, "-crf", str(crf), "-preset", preset,
         *(["-x265-params", "log-level=error", "-tag:v", "hvc1"] if codec == "h265" else []),
         *(["-movflags", "+faststart"] if output.suffix.lower() != ".mkv" else []),
         plain(output),
@@ -258,6 +288,18 @@ def plain(path: Path) -> str:
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     assert pipe is not None
     return pipe
+
+
+def _ppm_size(pipe: IO[bytes]) -> tuple[int, int] | None:
+    """Width and height from a PPM's header; None at the end of the stream. Reads not a byte more."""
+    header = b""
+    while header.count(b"\n") < 3:
+        byte = pipe.read(1)
+        if not byte:
+            return None
+        header += byte
+    width, height = header.split()[1:3]
+    return int(width), int(height)
 
 
 def _read_into(pipe: IO[bytes], buffer: memoryview) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,4 +39,28 @@ class StreamInfo:
     height: int
     frame_rate: Fraction
     frame_count: int
-    """How many frames there are; of a file that was cut short, how many there should be."""
+    """How many frames there are; of a file that was cut short, how many there should be; 0 of what has no end."""
+
+
+class LiveSource(Protocol):
+    """What is painted as it comes. Iterated in one thread, asked and closed from another."""
+
+    info: StreamInfo
+    mirrored: bool
+    """Whether people expect to see it as in a mirror."""
+
+    @property
+    def description(self) -> str:
+        """Its name, resolution and rate, and what was asked for if that is something else."""
+        ...
+
+    @property
+    def notice(self) -> str | None:
+        """What is the matter with it just now, for people; None while frames come."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """End the iteration soon, wherever it waits."""
+        ...

@@ -7,9 +7,11 @@ caller, in the main thread. The first error anywhere stops all stages and is rai
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
@@ -73,16 +75,23 @@ class Channel(Generic[T]):
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
+        for item in self.within(math.inf):
+            assert item is not None
+            yield item
+
+    def within(self, seconds: float) -> Iterator[T | None]:
+        """The items; None whenever none has come for so many seconds."""
         while True:
             with self._changed:
-                # The short wait lets Ctrl-C through on Windows, where a lock cannot be interrupted.
-                while not self._changed.wait_for(self._ready, timeout=0.2):
-                    pass
+                deadline = time.monotonic() + seconds
+                while not self._ready() and (left := deadline - time.monotonic()) > 0:
+                    # The short wait lets Ctrl-C through on Windows, where a lock cannot be interrupted.
+                    self._changed.wait_for(self._ready, timeout=min(0.2, left))
                 if self._aborted:
                     raise _Aborted
-                if not self._items:
+                item = self._items.popleft() if self._items else None
+                if item is None and self._closed:
                     return
-                item = self._items.popleft()
                 self._changed.notify_all()
             yield item
 
@@ -142,7 +151,7 @@ class Pipeline:
 
         def produce() -> Iterator[U]:
             if modest:
-                _step_back()
+                step_back()
             return map(work, inbox)
 
         return self._start(name, produce, Channel(ahead))
@@ -151,6 +160,13 @@ class Pipeline:
         """What comes out of the last stage; at the end, the first error of any stage is raised."""
         with contextlib.suppress(_Aborted):
             yield from outbox
+        if self._error is not None:
+            raise self._error
+
+    def results_within(self, outbox: Channel[T], seconds: float) -> Iterator[T | None]:
+        """The same for one who has other things to see to: None whenever nothing has come for so many seconds."""
+        with contextlib.suppress(_Aborted):
+            yield from outbox.within(seconds)
         if self._error is not None:
             raise self._error
 
@@ -203,7 +219,7 @@ class Pipeline:
         return outbox
 
 
-def _step_back() -> None:
+def step_back() -> None:
     """Lower the priority of this thread, where a thread has one of its own."""
     if sys.platform == "linux":
         thread = threading.get_native_id()

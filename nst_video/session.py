@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -16,20 +16,28 @@ import torch
 from torch import Tensor
 
 from nst_video.budget import Budget
+from nst_video.controls import Knobs
+from nst_video.darkroom import Darkroom, Keep
 from nst_video.device import Compute
 from nst_video.errors import SinkError
+from nst_video.feeds import open_source
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Frame, Pixels
 from nst_video.image import read_picture, resize
+from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses
 from nst_video.pipeline import Channel, Pipeline
 from nst_video.settings import ConvertConfig, ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
-from nst_video.sinks import FILM_SUFFIXES, PICTURE_SUFFIXES, VideoWriter, check_output, write_picture
-from nst_video.sources import PlayedFile, VideoFile
+from nst_video.show import Show
+from nst_video.sinks import FILM_SUFFIXES, PICTURE_SUFFIXES, Album, VideoWriter, check_output, write_picture
+from nst_video.sources import VideoFile
 from nst_video.stylizer import Painted, Painting, Prepared, State, Stylizer
 from nst_video.weights import load_network
+from nst_video.window import check_display
 
 REPORT_EVERY = 10  # iterations of a still picture: reading a loss makes a GPU wait
+TICK_S = 0.02
+"""How often a live session's window is seen to while nothing is painted."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class LiveSummary:
     delay: float
     """From a frame's coming to its being done, in seconds; the median."""
     device: str
+    kept: tuple[Path, ...] = ()
+    """Snapshots and recordings, as they were written."""
     interrupted: bool = False
 
     @property
@@ -104,7 +114,7 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
                 on_progress(Progress(done + iteration, config.iterations, losses.values()))
 
         start, seconds = _start(config, stylizers[0][0], content), dict[str, float]()
-        for stylizer, _ in stylizers:
+        for stylizer, *_ in stylizers:
             painted, state = stylizer.step(content, settings, None, start=start, on_iteration=report)
             start, done = state.image, done + painted.iterations
             seconds = {stage: seconds.get(stage, 0.0) + value for stage, value in painted.seconds.items()}
@@ -126,7 +136,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
     begun = time.perf_counter()
     with ExitStack() as stack:
         source = VideoFile(config.clip, start=config.start, end=config.end)
-        stylizer, compute = _stylizer(
+        stylizer, compute, _ = _stylizer(
             config,
             settings,
             iterations=config.iterations,
@@ -163,7 +173,8 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             return item, time.perf_counter() - started
 
         done, interrupted, losses = 0, False, dict[str, float]()
-        finished = _paint_all(pipeline, pipeline.read(_timed(source)), stylizer, settings, report)
+        knobs = Knobs(settings, config.size)
+        finished = _paint_all(pipeline, pipeline.read(_timed(source)), stylizer, lambda: knobs, report)
         written = pipeline.stage("write", write, finished)
         while True:
             try:
@@ -187,35 +198,54 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
 def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgress) -> LiveSummary:
     """Paint what a source shows, as it shows it; what comes while another frame is painted is left out.
 
-    Ctrl-C (KeyboardInterrupt in the calling thread) ends it. Raises the errors of `nst_video.errors`.
+    With a window it is to be called in the main thread. Ctrl-C (KeyboardInterrupt in the calling thread) ends it, as
+    closing the window does. Raises the errors of `nst_video.errors`.
     """
-    _check_log(config, (config.source, *config.style, *([] if config.weights is None else [config.weights])))
+    _check_live(config)
+    interrupted = False
     with ExitStack() as stack:
-        source = PlayedFile(config.source)
+        width, height = config.camera_size
+        source = open_source(config.camera, config.source, size=(width, height), frame_rate=config.camera_fps)
+        stack.callback(source.close)
         flow = FlowEstimator(quick=True) if config.flow == "dis" else None
-        stylizer, compute = _stylizer(config, settings, iterations=max(1, config.iterations), flow=flow)
+        stylizer, compute, network = _stylizer(config, settings, iterations=max(1, config.iterations), flow=flow)
         budget = None if config.iterations else Budget(min(config.target_fps, float(source.info.frame_rate)))
         log = _open_log(config, stack)
+
+        def darkroom(keep: Keep) -> Darkroom:
+            def develops() -> Stylizer:
+                styles = [read_picture(path) for path in config.style]
+                return Stylizer(network, styles, compute=compute, size=config.size, iterations=1)
+
+            return Darkroom(develops, compute, iterations=config.snapshot_iterations, keep=keep)
+
+        show = Show(config, settings, source, darkroom=darkroom, machine=f"{config.network} · {compute.name}")
+        stack.callback(show.close)
         pipeline = stack.enter_context(Pipeline())
-        stack.callback(source.close)
+        stack.callback(source.close)  # before the pipeline is left, whose reader may wait for it
         frames = pipeline.read(_timed(source), newest=True)
-        finished = _paint_all(pipeline, frames, stylizer, settings, lambda *_: pipeline.check(), budget)
-        delays, iterations, begun, interrupted = list[float](), 0, 0.0, False
+        finished = _paint_all(
+            pipeline, frames, stylizer, lambda: show.knobs, lambda *_: pipeline.check(), budget, hold=show.hold
+        )
+        delays, iterations, begun = list[float](), 0, 0.0
         try:
-            for item in pipeline.results(finished):
-                now = time.perf_counter()
-                begun = begun or item.came_at
-                delays.append(now - item.came_at)
-                iterations += item.painted.iterations
-                _log(log, item.frame, item.painted, {"read": item.read_seconds}, delay=delays[-1], done=now - begun)
-                on_progress(Progress(len(delays), config.frames, item.painted.losses))
-                if len(delays) == config.frames:
+            for item in pipeline.results_within(finished, TICK_S):
+                if item is not None:
+                    now = time.perf_counter()
+                    begun = begun or item.came_at
+                    delays.append(now - item.came_at)
+                    iterations += item.painted.iterations
+                    _log(log, item.frame, item.painted, {"read": item.read_seconds}, delay=delays[-1], done=now - begun)
+                    on_progress(Progress(len(delays), config.frames, item.painted.losses))
+                    show.take(item.frame, item.painted, item.came_at)
+                if not show.go_on() or len(delays) == config.frames:
                     break
         except KeyboardInterrupt:
             interrupted = True
         seconds = time.perf_counter() - begun if delays else 0.0
     delay = statistics.median(delays) if delays else 0.0
-    return LiveSummary(len(delays), frames.dropped, iterations, seconds, delay, compute.name, interrupted)
+    kept = tuple(show.kept)
+    return LiveSummary(len(delays), frames.dropped, iterations, seconds, delay, compute.name, kept, interrupted)
 
 
 @dataclass(frozen=True)
@@ -236,40 +266,48 @@ def _paint_all(
     pipeline: Pipeline,
     frames: Channel[_Read],
     stylizer: Stylizer,
-    settings: StyleSettings,
+    knobs: Callable[[], Knobs],
     on_iteration: Callable[[int, int, Losses], None],
     budget: Budget | None = None,
+    *,
+    hold: Callable[[Frame], Frame] = lambda frame: frame,
 ) -> Channel[_Finished]:
     """Three stages: while a frame is painted, the next one is prepared and the last one finished.
 
-    `on_iteration` gets the frame's index, the number of iterations done, and the losses.
+    `knobs` are asked for at each stage of each frame; `hold` may put another frame in a frame's place; `on_iteration`
+    gets the frame's index, the number of iterations done, and the losses.
     """
     before: Prepared | None = None
     state: State | None = None
+    begun = knobs().begun
 
     def prepare(item: _Read) -> tuple[_Read, Prepared]:
         nonlocal before
-        before = stylizer.prepare(item.frame.pixels, before)
+        item = replace(item, frame=hold(item.frame))
+        before = stylizer.prepare(item.frame.pixels, before, size=knobs().size)
         return item, before
 
     def paint(both: tuple[_Read, Prepared]) -> tuple[_Read, Painting]:
-        nonlocal state
-        (item, prepared), begun, first = both, time.perf_counter(), state is None
+        nonlocal state, begun
+        (item, prepared), now, wanted = both, time.perf_counter(), knobs()
+        if wanted.begun != begun:
+            state, begun = None, wanted.begun
+        first = state is None
         painting, state = stylizer.paint(
             prepared,
-            settings,
+            wanted.settings,
             state,
             iterations=None if budget is None else budget.iterations,
             on_iteration=lambda done, _, losses: on_iteration(item.frame.index, done, losses),
         )
         if budget is not None and painting.iterations and not first:  # which waits for much that is done once
             iterating = painting.seconds["optimize"]
-            budget.spent(painting.iterations, iterating, time.perf_counter() - begun - iterating)
+            budget.spent(painting.iterations, iterating, time.perf_counter() - now - iterating)
         return item, painting
 
     def finish(both: tuple[_Read, Painting]) -> _Finished:
         item, painting = both
-        return _Finished(item.frame, item.came_at, item.read_seconds, stylizer.finish(painting, settings))
+        return _Finished(item.frame, item.came_at, item.read_seconds, stylizer.finish(painting, knobs().settings))
 
     prepared = pipeline.stage("prepare", prepare, frames, ahead=1, modest=True)
     painted = pipeline.stage("paint", paint, prepared, ahead=1)
@@ -284,7 +322,7 @@ def _stylizer(
     first_iterations: int | None = None,
     flow: FlowEstimator | None = None,
     memory: tuple[int, ...] = (),
-) -> tuple[Stylizer, Compute]:
+) -> tuple[Stylizer, Compute, FeatureNetwork]:
     config.check_blend(settings)
     styles = [read_picture(path) for path in config.style]
     compute = Compute.choose(config.device, config.precision, config.threads)
@@ -301,7 +339,7 @@ def _stylizer(
         flow=flow,
         memory=memory,
     )
-    return stylizer, compute
+    return stylizer, compute, network
 
 
 def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
@@ -314,7 +352,7 @@ def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
     return torch.lerp(start, noise, 1.0 if config.init == "noise" else config.init_noise)
 
 
-def _timed(source: VideoFile) -> Iterator[_Read]:
+def _timed(source: Iterable[Frame]) -> Iterator[_Read]:
     frames = iter(source)
     while True:
         started = time.perf_counter()
@@ -330,6 +368,22 @@ def _check_outputs(config: ConvertConfig, suffixes: tuple[str, ...], content: Pa
     inputs = (content, *config.style, *(path for path in weights if path is not None))
     check_output(config.output, suffixes, inputs)
     _check_log(config, (*inputs, config.output))
+
+
+def _check_live(config: LiveConfig) -> None:
+    """What can be known to fail before anything is opened or loaded."""
+    inputs = (*config.style, *([] if config.weights is None else [config.weights]))
+    inputs += () if config.source is None or "://" in config.source else (Path(config.source),)
+    if config.record is not None:
+        check_output(config.record, FILM_SUFFIXES, inputs)
+        inputs += (config.record,)
+    _check_log(config, inputs)
+    if config.snapshot_dir is not None:
+        Album.check(config.snapshot_dir)
+    for path in config.style:
+        read_picture(path)
+    if not config.headless:
+        check_display()
 
 
 def _check_log(config: SessionConfig, others: tuple[Path, ...]) -> None:

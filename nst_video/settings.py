@@ -34,12 +34,15 @@ def setting(
     metavar: str | None = None,
     commands: tuple[str, ...] = ("image", "video", "live"),
     words: Mapping[str, Any] = MappingProxyType({}),
+    repaints: bool = True,
 ) -> Any:
     """A dataclass field that knows its help text, its bounds (both included) and the commands that offer it.
 
-    `words` may be given on the command line instead of the values that they stand for.
+    `words` may be given on the command line instead of the values that they stand for; one that
+    `repaints` asks for another painting when it changes, not only for another way to it or to show it.
     """
     metadata = {"help": help, "low": low, "high": high, "metavar": metavar, "commands": commands, "words": words}
+    metadata["repaints"] = repaints
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -84,12 +87,14 @@ class StyleSettings(_Checked):
         low=0,
         high=1,
         commands=("video", "live"),
+        repaints=False,
         help="0 lets every brush stroke live, 1 keeps whatever can be kept",
     )
     temporal_weight: float | None = setting(
         None,
         low=0,
         commands=("video", "live"),
+        repaints=False,
         help="how much a frame holds on to the one before, moved along the flow (default: by --stability)",
     )
     loss: Literal["relative", "paper"] = setting(
@@ -108,14 +113,16 @@ class StyleSettings(_Checked):
         help="a weight for each --style, in their order (default: equal)",
     )
     style_scale: float = setting(1.0, low=0.05, high=20, help="size of the style picture relative to the content's")
-    learning_rate: float = setting(0.01, low=1e-5, high=1, help="step size of the optimiser, in units of full contrast")
+    learning_rate: float = setting(
+        0.01, low=1e-5, high=1, repaints=False, help="step size of the optimiser, in units of full contrast"
+    )
     original_colors: Literal["none", "luminance", "histogram"] = setting(
         "none", help="keep the content's colours: paint its luminance only, or recolour the style first"
     )
-    strength: float = setting(1.0, low=0, high=1, help="between the content (0) and the painting (1)")
-    hue: float = setting(0.0, low=-180, high=180, help="turn the colours, in degrees")
-    saturation: float = setting(1.0, low=0, high=4, help="0 is grey, 1 unchanged")
-    brightness: float = setting(1.0, low=0, high=4, help="1 is unchanged")
+    strength: float = setting(1.0, low=0, high=1, help="between the content (0) and the painting (1)", repaints=False)
+    hue: float = setting(0.0, low=-180, high=180, help="turn the colours, in degrees", repaints=False)
+    saturation: float = setting(1.0, low=0, high=4, help="0 is grey, 1 unchanged", repaints=False)
+    brightness: float = setting(1.0, low=0, high=4, help="1 is unchanged", repaints=False)
 
     @property
     def held_weight(self) -> float:
@@ -134,6 +141,11 @@ class StyleSettings(_Checked):
     def blur_cost(self) -> float:
         """How many steps a pixel is put back whenever it has to be interpolated, since that blurs it."""
         return 2 * (1 - self.stability)
+
+    def paints_like(self, other: StyleSettings) -> bool:
+        """Whether both ask for the same painting, whatever the way to it and however it is shown."""
+        fields = (field for field in dataclasses.fields(self) if field.metadata["repaints"])
+        return all(getattr(self, field.name) == getattr(other, field.name) for field in fields)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -257,7 +269,27 @@ class VideoConfig(ConvertConfig):
 class LiveConfig(SessionConfig):
     """As it happens: what cannot be painted in time is left out."""
 
-    source: Path = setting(metavar="FILE", commands=("live",), help="a video file, played at its own rate")
+    style: tuple[Path, ...] = setting(
+        help="a picture to paint like; give it several times to switch among them", metavar="PICTURE"
+    )
+    camera: int | None = setting(
+        None, low=0, high=255, commands=("live",), help="the number of a camera (default: 0, if no --source is given)"
+    )
+    source: str | None = setting(
+        None,
+        metavar="URL_OR_FILE",
+        commands=("live",),
+        help="a stream (http://… as MJPEG, rtsp://…), a named pipe, or a video file, played at its own rate",
+    )
+    camera_size: tuple[int, ...] = setting(
+        (1280, 720),
+        low=16,
+        high=16384,
+        commands=("live",),
+        metavar="PIXELS",
+        help="width and height to ask a camera for",
+    )
+    camera_fps: float = setting(30.0, low=1, high=1000, commands=("live",), help="frames a second to ask a camera for")
     size: int = setting(320, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
     iterations: int = setting(
         0,
@@ -270,14 +302,33 @@ class LiveConfig(SessionConfig):
         20.0, low=0.1, high=1000, commands=("live",), help="frames to paint in a second, if the source has as many"
     )
     flow: Flow = setting("dis", commands=("video", "live"), help=FLOW_HELP)
-    headless: bool = setting(False, commands=("live",), help="without a window (there is none yet: always give this)")
+    mirror: bool | None = setting(
+        None, commands=("live",), help="show it as a mirror does (default: cameras and streams yes, files no)"
+    )
+    snapshot_dir: Path | None = setting(
+        None,
+        commands=("live",),
+        metavar="FOLDER",
+        help="for snapshots and recordings (default: snapshots); with --headless, one of the last frame goes there",
+    )
+    snapshot_iterations: int = setting(
+        200, low=1, high=100_000, commands=("live",), help="optimiser steps of a developed snapshot"
+    )
+    countdown: int = setting(0, low=0, high=60, commands=("live",), metavar="SECONDS", help="before each snapshot")
+    record: Path | None = setting(
+        None, commands=("live",), metavar="FILE", help="record all of it as a film, at its true speed"
+    )
+    virtual_camera: bool = setting(
+        False, commands=("live",), help="send the painting to a virtual camera, for video calls (needs pyvirtualcam)"
+    )
+    headless: bool = setting(False, commands=("live",), help="without a window")
     frames: int | None = setting(
         None, low=1, high=10**9, commands=("live",), help="stop after so many painted ones (default: never)"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.headless:
-            raise SettingsError("live needs --headless: there is no window yet")
-        if len(self.style) > 1:
-            raise SettingsError(f"live paints with one --style, not {len(self.style)}")
+        if self.camera is not None and self.source is not None:
+            raise SettingsError("give --camera or --source, not both")
+        if len(self.camera_size) != 2:
+            raise SettingsError(f"--camera-size must be a width and a height, not {len(self.camera_size)} numbers")

@@ -1,16 +1,29 @@
-"""Where results go: a film or a picture. Both are written beside their name and take it only when they are whole."""
+"""Where results go: films, pictures, recordings and snapshots of what is live, a virtual camera.
+
+Files are written beside their name and take it only when they are whole.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import queue
 import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import cv2
 import imageio.v3 as imageio
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from nst_video import ffmpeg
-from nst_video.errors import SinkError, WorkError
+from nst_video.errors import NstVideoError, SinkError, WorkError
 from nst_video.frame import Frame, Pixels
 
 FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
@@ -59,6 +72,7 @@ class VideoWriter:
         *,
         codec: str,
         crf: int,
+        preset: str = "medium",
         audio_from: Path | None = None,
         start: float = 0.0,
         duration: float | None = None,
@@ -72,6 +86,7 @@ class VideoWriter:
             frame_rate.as_integer_ratio(),
             codec=codec,
             crf=crf,
+            preset=preset,
             audio_from=audio_from,
             copy_audio=audio_from is None or ffmpeg.audio_fits(audio_from, self._partial),
             start=start,
@@ -117,6 +132,175 @@ def write_picture(output: Path, pixels: Pixels) -> None:
         partial.unlink(missing_ok=True)
         raise WorkError(f"cannot write {output}: {getattr(error, 'strerror', None) or error}") from None
     _rename(partial, output)
+
+
+class Recorder:
+    """A film of what is live, written in a thread of its own, that plays as fast as things happened.
+
+    Every picture is shown until the next one's time has come, however seldom they come. Nobody waits for it: what it
+    cannot take at once is left out and counted in `dropped`.
+    """
+
+    def __init__(self, output: Path, width: int, height: int, *, frame_rate: Fraction = Fraction(30)) -> None:
+        self.output, self.dropped = output, 0
+        self._trouble: NstVideoError | None = None
+        self._size, self._rate = (width, height), frame_rate
+        self._writer = VideoWriter(output, width, height, frame_rate, codec="h264", crf=20, preset="veryfast")
+        self._waiting: queue.Queue[tuple[Pixels, float]] = queue.Queue(maxsize=8)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._write_all, name="record", daemon=True)
+        self._thread.start()
+
+    def add(self, pixels: Pixels, seconds: float) -> None:
+        """What is to be seen from `seconds` on, by any steady clock."""
+        try:
+            self._waiting.put_nowait((pixels, seconds))
+        except queue.Full:
+            self.dropped += 1
+
+    def finish(self) -> None:
+        """Let it come to its end, without waiting for that."""
+        self._ending.set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the film is whole, or has failed."""
+        return not self._thread.is_alive()
+
+    def result(self) -> Path:
+        """Finish the film and answer where it is.
+
+        Raises:
+            WorkError: it could not be written; then nothing of it is left behind.
+        """
+        self.finish()
+        self._thread.join()
+        if self._trouble is not None:
+            raise self._trouble
+        return self.output
+
+    def _write_all(self) -> None:
+        try:
+            begun, written, last = 0.0, 0, None
+            for pixels, seconds in self._arriving():
+                begun = seconds if last is None else begun
+                due = max(1, round((seconds - begun) * self._rate))
+                while last is not None and written < due:
+                    self._writer.write(last)
+                    written += 1
+                last = Frame(self._fitting(pixels), 0, 0, 1 / self._rate)
+            if last is not None:
+                self._writer.write(last)
+                self._writer.close()
+        except NstVideoError as error:
+            self._trouble = error
+        finally:
+            self._writer.discard()
+
+    def _arriving(self) -> Iterator[tuple[Pixels, float]]:
+        while True:
+            try:
+                yield self._waiting.get(timeout=0.1)
+            except queue.Empty:
+                if self._ending.is_set():
+                    return
+
+    def _fitting(self, pixels: Pixels) -> Pixels:
+        """A camera that came back may have another resolution."""
+        if pixels.shape[1::-1] == self._size:
+            return pixels
+        return np.asarray(cv2.resize(pixels, self._size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class Album:
+    """A folder of snapshots: PNG files named by the time, each with its facts inside and the source beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def check(folder: Path) -> None:
+        """Find out early whether it can be written to; it need not be there yet.
+
+        Raises:
+            SinkError: it cannot.
+        """
+        there = folder
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise SinkError(f"cannot keep snapshots in {folder}: {there} is no folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise SinkError(f"cannot keep snapshots in {folder}: {there} is write-protected")
+
+    def keep(self, pixels: Pixels, source: Pixels, facts: Mapping[str, Any], *, kind: str = "") -> Path:
+        """Write a picture and, with "-source" behind its name, what was painted; answer where.
+
+        `facts` are written into the picture, as JSON in the text chunk "nst_video".
+
+        Raises:
+            WorkError: it could not be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkError(f"cannot make the folder {self.folder}: {error.strerror}") from None
+        path = self.new_name(".png", kind=kind)
+        _write_png(path, pixels, facts)
+        _write_png(path.with_stem(f"{path.stem}-source"), source, {"source_of": path.name})
+        return path
+
+    def new_name(self, suffix: str, *, kind: str = "") -> Path:
+        """A name by the time that no file in the folder has yet."""
+        name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + kind
+        path, number = self.folder / f"{name}{suffix}", 1
+        while path.exists():
+            number += 1
+            path = self.folder / f"{name}_{number}{suffix}"
+        return path
+
+
+def _write_png(path: Path, pixels: Pixels, facts: Mapping[str, Any]) -> None:
+    notes = PngInfo()
+    notes.add_text("Software", "nst_video")
+    notes.add_text("nst_video", json.dumps(facts))
+    partial = _partial(path)
+    try:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(partial, pnginfo=notes, compress_level=3)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WorkError(f"cannot write {path}: {error.strerror or error}") from None
+    _rename(partial, path)
+
+
+class VirtualCamera:
+    """A camera that other programs see, by pyvirtualcam.
+
+    Raises:
+        SinkError: pyvirtualcam is not installed, or there is no virtual camera on this machine.
+    """
+
+    def __init__(self, width: int, height: int, frame_rate: float) -> None:
+        self._size = width, height
+        try:
+            import pyvirtualcam
+        except ImportError:
+            raise SinkError("--virtual-camera needs pyvirtualcam: pip install pyvirtualcam") from None
+        try:
+            self._camera = pyvirtualcam.Camera(width=width, height=height, fps=frame_rate)
+        except RuntimeError as error:
+            why = " ".join(str(error).split())
+            raise SinkError(f"--virtual-camera: {why}") from None
+        self.name = str(self._camera.device)
+
+    def send(self, pixels: Pixels) -> None:
+        """Show this until the next one comes."""
+        if pixels.shape[1::-1] != self._size:
+            pixels = np.asarray(cv2.resize(pixels, self._size, interpolation=cv2.INTER_AREA), np.uint8)
+        self._camera.send(np.ascontiguousarray(pixels))
+
+    def close(self) -> None:
+        self._camera.close()
 
 
 def _rename(partial: Path, output: Path) -> None:

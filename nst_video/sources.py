@@ -56,8 +56,11 @@ class VideoFile:
 class PlayedFile(VideoFile):
     """The same, each frame when it is due, as if a camera saw it."""
 
+    mirrored = False
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.description = f"{path.name}, {self.info.width}x{self.info.height} at {float(self.info.frame_rate):.3g}"
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -67,6 +70,10 @@ class PlayedFile(VideoFile):
                 yield frame
             if self._closed.is_set():
                 return
+
+    @property
+    def notice(self) -> None:
+        """A file does not fall silent."""
 
     def close(self) -> None:
         self._closed.set()

@@ -80,9 +80,10 @@ class Painting:
 
 @dataclass(frozen=True)
 class Painted:
-    """A finished frame and what it took."""
+    """A finished frame, the painting before it was finished, at the worked size, and what it took."""
 
     pixels: Pixels
+    unfinished: Pixels
     iterations: int
     losses: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
@@ -134,7 +135,8 @@ class Stylizer:
         self._first_iterations = iterations if first_iterations is None else first_iterations
         self._flow = flow
         self._memory = tuple(memory)
-        self._grams: tuple[object, dict[str, Tensor]] | None = None
+        self._grams: dict[int, dict[str, Tensor]] = {}
+        self._grams_are_of: object = None
         self._easel: _Easel | None = None
 
     def step(
@@ -154,12 +156,15 @@ class Stylizer:
         painting, state = self.paint(prepared, settings, state, start=start, on_iteration=on_iteration)
         return self.finish(painting, settings), state
 
-    def prepare(self, pixels: Pixels, before: Prepared | None) -> Prepared:
-        """Make a frame ready for `paint`; `before` is the one that is painted before it."""
+    def prepare(self, pixels: Pixels, before: Prepared | None, *, size: int | None = None) -> Prepared:
+        """Make a frame ready for `paint`; `before` is the one that is painted before it.
+
+        `size` is the longer side that it is worked at (default: as the stylizer was made for).
+        """
         seconds: dict[str, float] = {}
         with self._compute.beside():
             with _timed(seconds, "prepare"):
-                small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], self._size))
+                small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], size or self._size))
             with _timed(seconds, "flow"):
                 seen = see(small, None if before is None else before.seen, self._flow, self._memory)
             with _timed(seconds, "upload"):
@@ -230,7 +235,7 @@ class Stylizer:
             frame = painting.frame
             painted = resize_pixels(painting.painted, (frame.shape[0], frame.shape[1]))
             finished = self._recolor(painted, frame, settings)
-        return Painted(finished, painting.iterations, painting.losses, seconds)
+        return Painted(finished, painting.painted, painting.iterations, painting.losses, seconds)
 
     def _recolor(self, painted: Pixels, frame: Pixels, settings: StyleSettings) -> Pixels:
         kept = settings.hue == 0 and settings.saturation == settings.brightness == settings.strength == 1
@@ -258,7 +263,8 @@ class Stylizer:
         """
         content, motion = prepared.content, prepared.motion
         if state.image.shape != content.shape:
-            return None
+            return _enlarged(state.image, content)
+        same = settings.paints_like(state.settings)
         if self._flow is None:
             return _Beginning(state.image, state.moments, Held(state.image, torch.ones_like(content[:, :1])))
         if motion is None:
@@ -273,13 +279,11 @@ class Stylizer:
                 found, confidence = found + older.visible, confidence * (1 - older.visible) + older.visible
         image = torch.lerp(_tinted(content, image, found), image, found)
         ripeness = backward_warp(state.moments.ripeness, motion.flow)
-        if settings == state.settings:
-            repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
-            ripeness = ripeness * motion.visible * (1 - repainted).clamp_(min=0) - settings.blur_cost * motion.moved
-            ripeness = ripeness.clamp_(min=0)
-        else:
-            ripeness = torch.zeros_like(ripeness)
-        return _Beginning(image, _carry_moments(state.moments, motion.flow, ripeness), Held(image, confidence))
+        repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
+        ripeness = ripeness * motion.visible * (1 - repainted).clamp_(min=0) - settings.blur_cost * motion.moved
+        moments = _carry_moments(state.moments, motion.flow, ripeness.clamp_(min=0) if same else ripeness.zero_())
+        # What is wanted has changed: nothing is held on to, so that the old painting flows into the new one.
+        return _Beginning(image, moments, Held(image, confidence) if same else None)
 
     def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:
         """The easel for images of this shape and settings of this kind: the last one, if it fits."""
@@ -303,20 +307,32 @@ class Stylizer:
         Σ_k w_k‖G − A_k‖² differs from ‖G − Σ_k w_k A_k‖² by a constant only: a blend costs no more than one style.
         """
         matched = settings.original_colors == "histogram"
-        key = (settings.style_layers, settings.style_scale, settings.style_blend, matched)
-        if self._grams is None or self._grams[0] != key or (matched and renew):
-            blend = settings.style_blend or (1.0,) * len(self._styles)
-            grams: dict[str, Tensor] = {}
-            for style, weight in zip(self._styles, blend, strict=True):
-                size = fit(style.shape[2], style.shape[3], max(16, round(self._size * settings.style_scale)))
-                image = resize(style.to(content.device), size)
+        size = max(16, round(max(content.shape[2:]) * settings.style_scale))
+        key = (settings.style_layers, size, matched)
+        if self._grams_are_of != key or (matched and renew):
+            self._grams, self._grams_are_of = {}, key
+        blend = settings.style_blend or (1.0,) * len(self._styles)
+        blended: dict[str, Tensor] = {}
+        for index, (style, weight) in enumerate(zip(self._styles, blend, strict=True)):
+            if not weight:
+                continue
+            if index not in self._grams:
+                image = resize(style.to(content.device), fit(style.shape[2], style.shape[3], size))
                 if matched:
                     image = color.match_colors(image.cpu(), content.cpu()).clamp(0, 1).to(content)  # float64: no MPS
-                for layer, gram in self._look_at_style(image, settings.style_layers).items():
-                    share = gram * (weight / sum(blend))
-                    grams[layer] = grams[layer] + share if layer in grams else share
-            self._grams = (key, grams)
-        return self._grams[1]
+                self._grams[index] = self._look_at_style(image, settings.style_layers)
+            for layer, gram in self._grams[index].items():
+                share = gram * (weight / sum(blend))
+                blended[layer] = blended[layer] + share if layer in blended else share
+        return blended
+
+
+def _enlarged(image: Tensor, content: Tensor) -> _Beginning | None:
+    """A painting that goes on at another size; None if its shape is another one, too."""
+    (height, width), (tall, wide) = image.shape[2:], content.shape[2:]
+    if abs(height * wide - width * tall) > max(height, width) * max(tall, wide) * 0.02:
+        return None
+    return _Beginning(resize(image, (tall, wide)), Moments.zero(content))
 
 
 def _tinted(content: Tensor, image: Tensor, found: Tensor) -> Tensor:

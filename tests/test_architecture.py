@@ -30,12 +30,17 @@ ROOMS: dict[str, str] = {
     "weights": "errors image networks resources",
     "ffmpeg": "errors frame",
     "sources": "errors ffmpeg frame",
+    "feeds": "errors ffmpeg frame sources",
     "sinks": "errors ffmpeg frame",
-    "window": "frame settings",
+    "controls": "settings",
+    "canvas": "controls frame",
+    "window": "canvas controls errors",
     "objective": "losses networks optimizer settings",
     "stylizer": "color device flow frame image networks objective optimizer scene settings",
-    "session": "budget color device errors ffmpeg flow frame image losses networks objective optimizer pipeline "
-    "resources settings sinks sources stylizer weights window",
+    "darkroom": "device frame image pipeline settings stylizer",
+    "show": "canvas controls darkroom errors frame settings sinks stylizer window",
+    "session": "budget controls darkroom device errors feeds flow frame image networks optimizer pipeline settings show "
+    "sinks sources stylizer weights window",
     "progress": "session",
     "cli": "__init__ errors progress resources session settings weights",
 }
@@ -58,6 +63,8 @@ PACKAGES: dict[str, str] = {
     "device": "torch",
     "weights": "torch torchvision safetensors",
     "ffmpeg": "numpy imageio_ffmpeg",
+    "controls": "",
+    "show": "cv2 numpy",
     "cli": "",
     "progress": "tqdm",
 }

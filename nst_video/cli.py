@@ -6,16 +6,17 @@ Exit codes: 0 done; 1 failed while working; 2 wrong usage or unusable input; 130
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import io
 import sys
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, Literal, NoReturn
 
-from nst_video import __version__
+from nst_video import __version__, presets
 from nst_video.errors import NstVideoError, UsageError
 from nst_video.settings import ImageConfig, LiveConfig, StyleSettings, VideoConfig, option_name
 
@@ -37,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show must not end a run
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser({}).parse_args(arguments)
+        if getattr(options, "preset", None):
+            options = _parser(presets.load(options.preset)).parse_args(arguments)
         return int(options.run(options))
     except NstVideoError as error:
         if debug:
@@ -56,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(preset: Mapping[str, Any]) -> argparse.ArgumentParser:
+    """`preset`: what takes the place of `live`'s defaults."""
     parser = _Parser(
         prog="nst-video",
         description="Pictures and films become paintings, by true Gatys optimisation.",
@@ -80,8 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_options(video, VideoConfig, "video")
     _add_options(video, StyleSettings, "video", group="the painting")
     live = command("live", _live, "Paint what is happening, as it happens.")
-    _add_options(live, LiveConfig, "live")
-    _add_options(live, StyleSettings, "live", group="the painting")
+    shipped = ", ".join(presets.SHIPPED)
+    live.add_argument(
+        "--preset", metavar="NAME", help=f"options under one name: {shipped}, last (what was used last), or a saved one"
+    )
+    live.add_argument("--save-preset", metavar="NAME", help="save the settings under this name, as they are at the end")
+    _add_options(live, LiveConfig, "live", preset=preset)
+    _add_options(live, StyleSettings, "live", group="the painting", preset=preset)
     demo = command("demo", _demo, "Paint the sample clip, to see that everything works.")
     demo.add_argument("-o", "--output", type=Path, default=Path("demo.mp4"), metavar="FILE", help="(default: demo.mp4)")
     demo.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -96,18 +105,24 @@ class _Help(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=30, width=110)
 
 
-def _add_options(parser: argparse.ArgumentParser, settings: type, command: str, group: str | None = None) -> None:
+def _add_options(
+    parser: argparse.ArgumentParser,
+    settings: type,
+    command: str,
+    group: str | None = None,
+    preset: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """An option for each field of a settings class that `command` offers."""
     target = parser.add_argument_group(group) if group else parser
     hints = typing.get_type_hints(settings)
     for field in dataclasses.fields(settings):
         if command in field.metadata["commands"]:
-            _add_option(target, field, hints[field.name])
+            _add_option(target, field, hints[field.name], preset.get(field.name, field.default))
 
 
-def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any) -> None:
-    required = field.default is dataclasses.MISSING
-    default = None if required else field.default
+def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any, default: Any) -> None:
+    required = default is dataclasses.MISSING
+    default = None if required else default
     words = field.metadata["words"]
     shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
     shown = next((word for word, meant in words.items() if meant == default), shown)
@@ -196,6 +211,8 @@ def _live(options: argparse.Namespace) -> int:
     from nst_video.progress import ProgressBar
 
     config, settings = _settings(LiveConfig, options), _settings(StyleSettings, options)
+    if options.save_preset:
+        presets.check_name(options.save_preset)
     with ProgressBar("frame", quiet=config.quiet or not config.headless) as bar:  # the window tells more
         summary = session.run_live(config, settings, bar)
     if not config.quiet:
@@ -206,6 +223,13 @@ def _live(options: argparse.Namespace) -> int:
         )
         for path in summary.kept:
             print(path)
+    knobs = summary.knobs
+    if options.save_preset:
+        where = presets.save(options.save_preset, knobs.settings, size=knobs.size)
+        print(f"preset {options.save_preset} saved in {where}")
+    if not config.headless:
+        with contextlib.suppress(NstVideoError):  # only a convenience
+            presets.save(presets.LAST, knobs.settings, size=knobs.size)
     if summary.interrupted:
         print("nst-video: interrupted", file=sys.stderr)
     return 130 if summary.interrupted else 0

@@ -80,8 +80,10 @@ class LiveSummary:
     delay: float
     """From a frame's coming to its being done, in seconds; the median."""
     device: str
-    kept: tuple[Path, ...] = ()
+    kept: tuple[Path, ...]
     """Snapshots and recordings, as they were written."""
+    knobs: Knobs
+    """As they stood at the end."""
     interrupted: bool = False
 
     @property
@@ -243,9 +245,17 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
         except KeyboardInterrupt:
             interrupted = True
         seconds = time.perf_counter() - begun if delays else 0.0
-    delay = statistics.median(delays) if delays else 0.0
-    kept = tuple(show.kept)
-    return LiveSummary(len(delays), frames.dropped, iterations, seconds, delay, compute.name, kept, interrupted)
+    return LiveSummary(
+        painted=len(delays),
+        dropped=frames.dropped,
+        iterations=iterations,
+        seconds=seconds,
+        delay=statistics.median(delays) if delays else 0.0,
+        device=compute.name,
+        kept=tuple(show.kept),
+        knobs=show.knobs,
+        interrupted=interrupted,
+    )
 
 
 @dataclass(frozen=True)

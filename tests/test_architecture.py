@@ -39,10 +39,11 @@ ROOMS: dict[str, str] = {
     "stylizer": "color device flow frame image networks objective optimizer scene settings",
     "darkroom": "device frame image pipeline settings stylizer",
     "show": "canvas controls darkroom errors frame settings sinks stylizer window",
-    "session": "budget controls darkroom device errors feeds flow frame image networks optimizer pipeline settings show "
-    "sinks sources stylizer weights window",
+    "session": "budget controls darkroom device errors feeds flow frame image networks optimizer pipeline settings "
+    "show sinks sources stylizer weights window",
+    "presets": "errors settings",
     "progress": "session",
-    "cli": "__init__ errors progress resources session settings weights",
+    "cli": "__init__ errors presets progress resources session settings weights",
 }
 """Each room and the rooms that it may import, from the ground up: imports only run downwards."""
 
@@ -66,6 +67,7 @@ PACKAGES: dict[str, str] = {
     "controls": "",
     "show": "cv2 numpy",
     "cli": "",
+    "presets": "",
     "progress": "tqdm",
 }
 """Rooms that may not import any other package than these."""

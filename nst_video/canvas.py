@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from functools import lru_cache
 
@@ -39,8 +39,9 @@ class Compare(Enum):
 class View:
     """All that is to be seen at one moment.
 
-    painted, source: RGB, of one shape (either None: not there yet); split: where the painting begins, 0 to 1; flash: 0
-    to 1; recording: its seconds, None: none is made; count: the number of a countdown.
+    painted, source: RGB, of one shape (either None: not there yet), shown as a mirror does if `mirrored`; split: where
+    the painting begins, 0 to 1; flash: 0 to 1; recording: its whole seconds, None: none is made; count: the number of a
+    countdown.
     """
 
     painted: Pixels | None
@@ -48,13 +49,24 @@ class View:
     knobs: Knobs
     status: str = ""
     notice: str | None = None
-    recording: float | None = None
+    recording: int | None = None
     count: int | None = None
     flash: float = 0.0
     compare: Compare = Compare.OFF
     split: float = 0.5
     sliders: bool = False
     help: bool = False
+    mirrored: bool = False
+
+    def looks_like(self, other: View) -> bool:
+        """Whether both look alike, the pictures being compared by identity."""
+        for field in fields(self):
+            mine, others = getattr(self, field.name), getattr(other, field.name)
+            if mine is not others and (
+                isinstance(mine, np.ndarray) or isinstance(others, np.ndarray) or mine != others
+            ):
+                return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -129,31 +141,30 @@ def _draw_pictures(room: Canvas, view: View) -> None:
     height, width = room.shape[:2]
     source = view.source
     if source is None or view.painted is None or view.compare is Compare.OFF:
-        _paste(room, painted, picture_place(painted.shape, width, height))
+        _paste(room, painted, view.mirrored)
     elif view.compare is Compare.SIDE:
-        half = width // 2
-        _paste(room[:, :half], source, picture_place(source.shape, half, height))
-        _paste(room[:, half:], painted, picture_place(painted.shape, width - half, height))
+        _paste(room[:, : width // 2], source, view.mirrored)
+        _paste(room[:, width // 2 :], painted, view.mirrored)
     else:
+        _paste(room, painted, view.mirrored)
         place = picture_place(painted.shape, width, height)
-        _paste(room, painted, place)
-        edge = round(place.width * view.split)
-        left = room[place.y : place.y + place.height, place.x : place.x + edge]
-        if edge:
-            left[:] = _scaled(source, place)[:, :edge]
-        line = place.x + min(edge, place.width - 1)
+        edge = place.x + round(place.width * view.split)
+        behind = np.zeros_like(room)
+        _paste(behind, source, view.mirrored)
+        room[:, :edge] = behind[:, :edge]
+        line = min(edge, place.x + place.width - 1)
         cv2.line(room, (line, place.y), (line, place.y + place.height - 1), WHITE, 2)
 
 
-def _scaled(pixels: Pixels, place: Rect) -> Canvas:
+def _paste(room: Canvas, pixels: Pixels, mirrored: bool) -> None:
+    """A picture into the middle of the room that there is."""
+    place = picture_place(pixels.shape, room.shape[1], room.shape[0])
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    shrinks = place.width < pixels.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(bgr, (place.width, place.height), interpolation=method), np.uint8)
-
-
-def _paste(room: Canvas, pixels: Pixels, place: Rect) -> None:
-    room[place.y : place.y + place.height, place.x : place.x + place.width] = _scaled(pixels, place)
+    if mirrored:
+        bgr = cv2.flip(bgr, 1)
+    method = cv2.INTER_AREA if place.width < pixels.shape[1] else cv2.INTER_LINEAR
+    scaled = cv2.resize(bgr, (place.width, place.height), interpolation=method)
+    room[place.y : place.y + place.height, place.x : place.x + place.width] = scaled
 
 
 def _draw_status(canvas: Canvas, view: View, unit: float, bar: int) -> None:
@@ -161,7 +172,7 @@ def _draw_status(canvas: Canvas, view: View, unit: float, bar: int) -> None:
     canvas[height - bar :] = (32, 28, 26)
     middle, right = height - bar // 2, width - _px(12, unit)
     if view.recording is not None:
-        text = f"REC {int(view.recording) // 60}:{int(view.recording) % 60:02d}"
+        text = f"REC {view.recording // 60}:{view.recording % 60:02d}"
         right -= _write(canvas, text, right, middle, _px(15, unit), WHITE, "right") + _px(14, unit)
         cv2.circle(canvas, (right, middle), _px(6, unit), RED, -1, cv2.LINE_AA)
         right -= _px(12, unit)

@@ -171,10 +171,11 @@ def _settings(kind: Any, options: argparse.Namespace) -> Any:
 
 
 def _image(options: argparse.Namespace) -> int:
-    from nst_video import session
+    config, settings = _settings(ImageConfig, options), _settings(StyleSettings, options)
+
+    from nst_video import session  # behind what can fail at once: torch takes seconds to load
     from nst_video.progress import ProgressBar
 
-    config, settings = _settings(ImageConfig, options), _settings(StyleSettings, options)
     with ProgressBar("iteration", quiet=config.quiet) as bar:
         summary = session.run_image(config, settings, bar)
     if not config.quiet:
@@ -207,12 +208,13 @@ def _convert(config: VideoConfig, settings: StyleSettings) -> int:
 
 
 def _live(options: argparse.Namespace) -> int:
-    from nst_video import session
-    from nst_video.progress import ProgressBar
-
     config, settings = _settings(LiveConfig, options), _settings(StyleSettings, options)
     if options.save_preset:
         presets.check_name(options.save_preset)
+
+    from nst_video import session
+    from nst_video.progress import ProgressBar
+
     with ProgressBar("frame", quiet=config.quiet or not config.headless) as bar:  # the window tells more
         summary = session.run_live(config, settings, bar)
     if not config.quiet:

@@ -224,7 +224,9 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
         show = Show(config, settings, source, darkroom=darkroom, machine=f"{config.network} · {compute.name}")
         stack.callback(show.close)
         pipeline = stack.enter_context(Pipeline())
-        stack.callback(source.close)  # before the pipeline is left, whose reader may wait for it
+        # Left in this order: window, source (the reader may wait for it), threads, files that are being written.
+        stack.callback(source.close)
+        stack.callback(show.close_window)
         frames = pipeline.read(_timed(source), newest=True)
         finished = _paint_all(
             pipeline, frames, stylizer, lambda: show.knobs, lambda *_: pipeline.check(), budget, hold=show.hold

@@ -66,6 +66,7 @@ class Show:
         self._config, self._source, self._machine = config, source, machine
         self.knobs = self._initial = Knobs(_with_style(settings, 0, len(config.style)), config.size)
         self.kept: list[Path] = []
+        self._closed = False
         self._style = 0
         self._mirror = source.mirrored if config.mirror is None else config.mirror
         self._paused = False
@@ -132,14 +133,22 @@ class Show:
             self._obey(command)
         return True
 
+    def close_window(self) -> None:
+        """People want it gone at once, whatever there is left to do."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
     def close(self) -> None:
-        """Close the window at once; then bring everything that is being written to its end.
+        """Bring everything that is being written to its end.
 
         Raises:
             WorkError: the recording that was asked for, or a snapshot, could not be written.
         """
-        if self._window is not None:
-            self._window.close()
+        if self._closed:
+            return
+        self._closed = True
+        self.close_window()
         if self._recorder is not None:
             self._stop_recording()
         if self._config.headless and self._config.snapshot_dir is not None:
@@ -171,9 +180,15 @@ class Show:
                 self._record_by_key()
             else:
                 self._stop_recording()
-        elif act in (Act.NEXT, Act.PREVIOUS, Act.PICK):
-            step = {Act.NEXT: self._style + 1, Act.PREVIOUS: self._style - 1, Act.PICK: command.number}[act]
-            self._choose_style(step)
+        elif act is Act.NEXT:
+            self._choose_style(self._style + 1)
+        elif act is Act.PREVIOUS:
+            self._choose_style(self._style - 1)
+        elif act is Act.PICK:
+            if command.number < len(self._config.style):
+                self._choose_style(command.number)
+            else:
+                self._message.say(f"there is no style {command.number + 1}; give more with --style")
         elif act is Act.MIRROR:
             self._mirror = not self._mirror
         elif act is Act.PAUSE:
@@ -184,9 +199,6 @@ class Show:
 
     def _choose_style(self, number: int) -> None:
         count = len(self._config.style)
-        if number >= count and count < number + 1 <= 9 and number != self._style + 1:
-            self._message.say(f"there is no style {number + 1}; give more with --style")
-            return
         self._style = number % count
         self.knobs = replace(self.knobs, settings=_with_style(self.knobs.settings, self._style, count))
         self._message.say(self._style_name)
@@ -265,14 +277,15 @@ class Show:
         moment = self._moment
         source = self._coming if moment is None else moment.frame.pixels
         return View(
-            painted=None if moment is None else self._seen(moment.painted.pixels),
-            source=None if source is None else self._seen(source),
+            painted=None if moment is None else moment.painted.pixels,
+            source=source,
+            mirrored=self._mirror,
             knobs=self.knobs,
             status=self._status(),
             notice=self._source.notice
             or self._message.text
             or ("the first picture is forming" if not moment else None),
-            recording=None if self._recorder is None else now - self._recording_since,
+            recording=None if self._recorder is None else int(now - self._recording_since),
             count=None if self._due is None else math.ceil(self._due - now),
             flash=max(0.0, 1 - (now - self._flashed) / FLASH_S),
         )

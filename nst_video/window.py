@@ -43,7 +43,7 @@ class Window:
         self._compare, self._split, self._sliders, self._help, self._full = Compare.OFF, 0.5, False, False, False
         self._knobs = self._pulled = initial
         self._dragged: int | None = None
-        self._shown: tuple[int, ...] | None = None
+        self._shown: tuple[View, tuple[int, int]] | None = None
         try:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL)
             cv2.resizeWindow(title, *self._size)
@@ -55,11 +55,12 @@ class Window:
     def show(self, view: View) -> None:
         """Draw what is to be seen; comparison, sliders and help are the window's own affair."""
         self._knobs = view.knobs
-        self._shown = None if view.painted is None else view.painted.shape
         if self._dragged is not None and SLIDERS[self._dragged].lazy:
             view = replace(view, knobs=self._pulled)
         view = replace(view, compare=self._compare, split=self._split, sliders=self._sliders, help=self._help)
-        cv2.imshow(self._title, draw(view, *self._size))
+        if self._shown is None or self._shown[1] != self._size or not view.looks_like(self._shown[0]):
+            self._shown = view, self._size
+            cv2.imshow(self._title, draw(view, *self._size))
 
     def poll(self) -> tuple[list[Command], Knobs]:
         """What was asked for since the last time, and the knobs as they stand now. Closing the window is `QUIT`."""
@@ -122,7 +123,9 @@ class Window:
         if self._dragged is not None and flags & cv2.EVENT_FLAG_LBUTTON:
             self._pull(x)
         elif flags & cv2.EVENT_FLAG_LBUTTON and self._compare is Compare.SPLIT and self._shown is not None:
-            self._split = split_at(x, self._shown, *self._size)
+            painted = self._shown[0].painted
+            if painted is not None:
+                self._split = split_at(x, painted.shape, *self._size)
 
     def _pull(self, x: int) -> None:
         assert self._dragged is not None

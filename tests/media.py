@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import itertools
 import re
+import socket
 import subprocess
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -19,6 +27,15 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Reference data that lies beside a developer's checkout; tests that need it are skipped where it is missing."""
 
 NTSC = Fraction(24000, 1001)
+PATIENCE_S = 20.0
+"""For what happens soon if the code is right."""
+
+
+def wait_until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.001)
 
 
 def ffmpeg(*arguments: object) -> bytes:
@@ -145,3 +162,107 @@ def loudness(path: Path) -> NDArray[np.int32]:
     """The sound as absolute 16 bit samples, mono, 8000 a second."""
     raw = ffmpeg("-i", path, "-map", "0:a", "-ac", "1", "-ar", "8000", "-f", "s16le", "-")
     return np.abs(np.frombuffer(raw, np.int16).astype(np.int32))
+
+
+class MjpegServer:
+    """A network camera: MJPEG over HTTP on this machine. A context manager; every client gets `frames` over and over.
+
+    `login`, as "user:password", is what it asks its clients for.
+    """
+
+    def __init__(self, frames: Pixels, *, rate: float = 50.0, login: str | None = None) -> None:
+        self.port, self.clients = 0, 0
+        self._wait, self._login = 1 / rate, login
+        self._changed = threading.Condition()
+        self._stalled = self._stopped = False
+        self._connections = list[socket.socket]()
+        self.show(frames)
+
+    def __enter__(self) -> MjpegServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/video"
+
+    def show(self, frames: Pixels) -> None:
+        """To those who connect from now on."""
+        self._pictures = [cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes() for frame in frames]
+
+    def start(self) -> None:
+        """On any free port; on the same one again after `stop`."""
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                with contextlib.suppress(OSError):  # the client has gone
+                    owner._serve(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._stopped = False
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server.daemon_threads = False  # `server_close` waits for them then
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="mjpeg")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """As if its plug were pulled: nobody listens, and all connections are closed. Harmless when it has stopped."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._server.shutdown()
+        self._thread.join()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # it may wait for a client that takes nothing
+        self._connections.clear()
+        self._server.server_close()
+
+    def stall(self) -> None:
+        """Keep all connections and take new ones, but send nothing."""
+        with self._changed:
+            self._stalled = True
+
+    def go_on(self) -> None:
+        with self._changed:
+            self._stalled = False
+            self._changed.notify_all()
+
+    def _serve(self, client: BaseHTTPRequestHandler) -> None:
+        self._connections.append(client.connection)
+        self.clients += 1
+        if self._login is not None:
+            wanted = "Basic " + base64.b64encode(self._login.encode()).decode()
+            if client.headers["Authorization"] != wanted:
+                client.send_response(401)
+                client.send_header("WWW-Authenticate", 'Basic realm="camera"')
+                client.end_headers()
+                return
+        if client.path != "/video":
+            client.send_error(404)
+            return
+        pictures = self._pictures
+        if not self._may_send():
+            return
+        client.send_response(200)
+        client.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+        client.end_headers()
+        for picture in itertools.cycle(pictures):
+            head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+            client.wfile.write(head.encode() + picture + b"\r\n")
+            if not self._may_send(after=self._wait):
+                return
+
+    def _may_send(self, *, after: float = 0.0) -> bool:
+        """Wait while it is stalled; whether it is still running then."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped, timeout=after)
+            self._changed.wait_for(lambda: self._stopped or not self._stalled)
+        return not self._stopped

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from media import MjpegServer, decode, read_png, sliding, wait_until
 
 from nst_video import canvas, window
 from nst_video.canvas import Compare, View
@@ -39,6 +41,7 @@ def missing() -> str | None:
 
 WHY_NOT = missing()
 needs_display = pytest.mark.skipif(WHY_NOT is not None, reason=f"no real window: {WHY_NOT}")
+ROOT = Path(__file__).resolve().parents[1]
 TITLE = "nst_video test"
 KNOBS = Knobs(StyleSettings(), 320)
 GREEN = np.full((240, 320, 3), (0, 200, 0), np.uint8)
@@ -217,6 +220,53 @@ def test_what_has_not_changed_is_not_drawn_again(driver: Driver, monkeypatch: py
     assert len(drawn) == 1
 
 
+@needs_display
+def test_a_whole_session_at_a_stream(tmp_path: Path, style: Path) -> None:
+    """From the command line to the closing of the window: what keys ask for is there, and the process ends well."""
+    kept, title = tmp_path / "kept", "nst_video"
+    command = [sys.executable, str(ROOT / "cli.py"), "live", "--style", str(style), "--style", str(style)]
+    quick = ["--size", "64", "--device", "cpu", "--iterations", "1", "--snapshot-iterations", "2"]
+
+    def some(pattern: str) -> list[Path]:
+        return sorted(kept.glob(pattern))
+
+    def press_until(key: str, condition: Callable[[], object]) -> None:
+        """A key that comes while another one is dealt with may be lost: people press it again."""
+        pressed = time.monotonic() - 2
+
+        def again() -> object:
+            nonlocal pressed
+            if time.monotonic() - pressed > 2:
+                pressed = time.monotonic()
+                run("xdotool", "key", key)
+            return condition()
+
+        wait_until(again)
+
+    with MjpegServer(sliding(20, 48, 64)) as server:
+        place = ["--source", server.url, "--snapshot-dir", str(kept)]
+        with subprocess.Popen([*command, *quick, *place], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as session:
+            try:
+                wait_until(lambda: title in run("wmctrl", "-l"), 60)
+                run("wmctrl", "-F", "-a", title)
+                wait_until(lambda: run("xdotool", "getwindowfocus", "getwindowname").strip() == title)
+                press_until("space", lambda: some("*-source.png"))
+                press_until("r", lambda: some(".*.partial.mp4"))
+                press_until("d", lambda: some("*_developed-source.png"))
+                press_until("r", lambda: some("2*.mp4"))
+                run("wmctrl", "-F", "-c", title)
+                assert session.wait(20) == 0
+            finally:
+                session.kill()
+            out, err = session.communicate()
+    assert err == b""
+    told = out.decode().splitlines()
+    assert "a second, 1.0 iterations each" in told[0]
+    assert {str(path) for path in (*some("*_developed.png"), *some("2*.mp4"))} <= set(told[1:])
+    assert read_png(some("*_developed.png")[0]).shape == (48, 64, 3)
+    assert decode(some("2*.mp4")[0]).shape[1:] == (48, 64, 3)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="X11 is Linux's")
 @pytest.mark.parametrize("display", [None, ":4711", "nonsense"])
 def test_a_missing_display_is_told_instead_of_ending_the_process(
@@ -237,8 +287,8 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     def absent(_: str) -> None:
         raise OSError("libSM.so.6: cannot open shared object file: No such file or directory")
 
-    monkeypatch.setattr(window.ctypes, "CDLL", absent)
-    monkeypatch.setattr(window.Path, "is_file", lambda _: True)
+    monkeypatch.setattr("ctypes.CDLL", absent)
+    monkeypatch.setattr("pathlib.Path.is_file", lambda _: True)
     monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
     with pytest.raises(SinkError, match=r"libSM\.so\.6.*apt-get install libsm6 libice6"):
         check_display()

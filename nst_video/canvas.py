@@ -25,6 +25,8 @@ DARKEN = 0.35
 """How much of the picture shines through what is written on it."""
 TALL = 700.0
 """Of a canvas of this height letters and sliders have their nominal size."""
+SMALLEST = 0.55
+"""Smaller letters could not be read."""
 
 
 class Compare(Enum):
@@ -40,8 +42,8 @@ class View:
     """All that is to be seen at one moment.
 
     painted, source: RGB, of one shape (either None: not there yet), shown as a mirror does if `mirrored`; split: where
-    the painting begins, 0 to 1; flash: 0 to 1; recording: its whole seconds, None: none is made; count: the number of a
-    countdown.
+    the painting begins, 0 to 1; about: the last line of the help; flash: 0 to 1; recording: its whole seconds, None:
+    none is made; count: the number of a countdown.
     """
 
     painted: Pixels | None
@@ -49,6 +51,7 @@ class View:
     knobs: Knobs
     status: str = ""
     notice: str | None = None
+    about: str = ""
     recording: int | None = None
     count: int | None = None
     flash: float = 0.0
@@ -98,7 +101,7 @@ def draw(view: View, width: int, height: int) -> Canvas:
     if view.notice:
         _draw_notice(canvas, view.notice, unit)
     if view.help:
-        _draw_help(canvas, unit)
+        _draw_help(canvas, view.about, unit)
     return canvas
 
 
@@ -219,18 +222,23 @@ def _draw_notice(canvas: Canvas, text: str, unit: float) -> None:
     _write(canvas, text, left + edge, top + tall // 2, size, WHITE, "left")
 
 
-def _draw_help(canvas: Canvas, unit: float) -> None:
+def _draw_help(canvas: Canvas, about: str, unit: float) -> None:
     height, width = canvas.shape[:2]
     size, line, edge = _px(16, unit), _px(31, unit), _px(24, unit)
     keys = max(_letters(names, size).shape[1] for names, *_ in KEYS) + _px(26, unit)
     wide = keys + max(_letters(text, size).shape[1] for *_, text in KEYS) + 2 * edge
-    tall = line * len(KEYS) + 2 * edge
+    wide = max(wide, _letters(about, size).shape[1] + 2 * edge)
+    if wide > width and unit > SMALLEST:
+        _draw_help(canvas, about, max(SMALLEST, 0.98 * unit * width / wide))
+        return
+    tall = line * (len(KEYS) + 1) + 2 * edge
     left, top = max(0, (width - wide) // 2), max(0, (height - tall) // 2)
     _darken(canvas, Rect(left, top, wide, tall), 0.2)
     for number, (names, _, _, text) in enumerate(KEYS):
         middle = top + edge + line * number + line // 2
         _write(canvas, names, left + edge, middle, size, ACCENT, "left")
         _write(canvas, text, left + edge + keys, middle, size, WHITE, "left")
+    _write(canvas, about, left + edge, top + tall - edge - line // 2, size, GREY, "left")
 
 
 def _darken(canvas: Canvas, place: Rect, left: float = DARKEN) -> None:
@@ -263,7 +271,7 @@ def _letters(text: str, size: int) -> Canvas:
 
 
 def _unit(height: int) -> float:
-    return min(max(height / TALL, 0.55), 2.5)
+    return min(max(height / TALL, SMALLEST), 2.5)
 
 
 def _px(nominal: float, unit: float) -> int:

@@ -282,6 +282,7 @@ class Show:
             mirrored=self._mirror,
             knobs=self.knobs,
             status=self._status(),
+            about=self._source.description,
             notice=self._source.notice
             or self._message.text
             or ("the first picture is forming" if not moment else None),

@@ -135,6 +135,8 @@ class Stream(Feed):
     def _receive(self) -> Iterator[Pixels]:
         self._begun = time.monotonic()
         self._receiver = receiver = ffmpeg.stream(self._url)
+        if self._closed.is_set():  # meanwhile: `close` has not seen this one
+            receiver.end()
         some = False
         try:
             for picture in receiver.pictures():

@@ -157,7 +157,7 @@ class Show:
         self._saver.shutdown()
         if self._camera is not None:
             self._camera.close()
-        self.kept += [recorder.result() for recorder in self._finishing]
+        self.kept += [path for recorder in self._finishing if (path := recorder.result()) is not None]
         self.kept += [future.result() for future in self._saving]
         self._finishing, self._saving = [], deque()
         error = self._darkroom.take_error()
@@ -260,13 +260,16 @@ class Show:
         if error is not None:
             self._message.say(f"not developed: {error}")
 
-    def _tell(self, written: Callable[[], Path]) -> None:
+    def _tell(self, written: Callable[[], Path | None]) -> None:
         try:
             path = written()
         except NstVideoError as error:
             if self._window is None:
                 raise
             self._message.say(str(error))
+            return
+        if path is None:
+            self._message.say("nothing was recorded")
         else:
             self.kept.append(path)
             self._message.say(f"kept {path}")

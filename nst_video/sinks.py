@@ -144,6 +144,7 @@ class Recorder:
     def __init__(self, output: Path, width: int, height: int, *, frame_rate: Fraction = Fraction(30)) -> None:
         self.output, self.dropped = output, 0
         self._trouble: NstVideoError | None = None
+        self._written = False
         self._size, self._rate = (width, height), frame_rate
         self._writer = VideoWriter(output, width, height, frame_rate, codec="h264", crf=20, preset="veryfast")
         self._waiting: queue.Queue[tuple[Pixels, float]] = queue.Queue(maxsize=8)
@@ -167,8 +168,8 @@ class Recorder:
         """Whether the film is whole, or has failed."""
         return not self._thread.is_alive()
 
-    def result(self) -> Path:
-        """Finish the film and answer where it is.
+    def result(self) -> Path | None:
+        """Finish the film and answer where it is; None if there was nothing to record.
 
         Raises:
             WorkError: it could not be written; then nothing of it is left behind.
@@ -177,7 +178,7 @@ class Recorder:
         self._thread.join()
         if self._trouble is not None:
             raise self._trouble
-        return self.output
+        return self.output if self._written else None
 
     def _write_all(self) -> None:
         try:
@@ -192,6 +193,7 @@ class Recorder:
             if last is not None:
                 self._writer.write(last)
                 self._writer.close()
+                self._written = True
         except NstVideoError as error:
             self._trouble = error
         finally:

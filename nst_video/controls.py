@@ -174,7 +174,8 @@ _ACTS = {code: act for _, codes, act, _ in KEYS for code in codes}
 
 def command(key: int) -> Command | None:
     """What a key code of `cv2.waitKeyEx` asks for; None: nothing."""
-    act = _ACTS.get(key) or _ACTS.get(ord(chr(key & 0xFF).lower()) if 0 < key < 0x10000 else -1)
+    code = key if key in _ACTS else max(key, 0) & 0xFFFF  # above, GTK tells of the modifiers
+    act = _ACTS.get(code) or (_ACTS.get(ord(chr(code).lower())) if code < 0x80 else None)
     if act is None:
         return None
-    return Command(act, key - ord("1")) if act is Act.PICK else Command(act)
+    return Command(act, code - ord("1")) if act is Act.PICK else Command(act)

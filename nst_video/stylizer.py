@@ -264,9 +264,10 @@ class Stylizer:
         content, motion = prepared.content, prepared.motion
         if state.image.shape != content.shape:
             return _enlarged(state.image, content)
-        same = settings.paints_like(state.settings)
+        same = settings.paints_like(state.settings)  # else nothing is held on to: one painting flows into the other
         if self._flow is None:
-            return _Beginning(state.image, state.moments, Held(state.image, torch.ones_like(content[:, :1])))
+            held = Held(state.image, torch.ones_like(content[:, :1]))
+            return _Beginning(state.image, state.moments, held if same else None)
         if motion is None:
             return None
         image = torch.where(motion.moved > 0, backward_warp(state.image, motion.flow, sharp=True), state.image)
@@ -282,7 +283,6 @@ class Stylizer:
         repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
         ripeness = ripeness * motion.visible * (1 - repainted).clamp_(min=0) - settings.blur_cost * motion.moved
         moments = _carry_moments(state.moments, motion.flow, ripeness.clamp_(min=0) if same else ripeness.zero_())
-        # What is wanted has changed: nothing is held on to, so that the old painting flows into the new one.
         return _Beginning(image, moments, Held(image, confidence) if same else None)
 
     def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:

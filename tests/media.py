@@ -11,10 +11,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import imageio_ffmpeg
@@ -26,9 +28,25 @@ from nst_video.frame import Pixels
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Reference data that lies beside a developer's checkout; tests that need it are skipped where it is missing."""
 
+T = TypeVar("T")
+
 NTSC = Fraction(24000, 1001)
 PATIENCE_S = 20.0
 """For what happens soon if the code is right."""
+
+
+def soon(work: Callable[[], T]) -> T:
+    """What `work` answers; a TimeoutError, and no test that hangs, if it never does."""
+    answer = Future[T]()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="soon", daemon=True).start()
+    return answer.result(PATIENCE_S)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = PATIENCE_S) -> None:

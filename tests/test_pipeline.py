@@ -8,10 +8,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
+from media import PATIENCE_S, soon, wait_until
 
 from nst_video.pipeline import CAPACITY, Channel, Pipeline
-
-PATIENCE_S = 20.0  # for what happens at once if the code is right
 
 
 @pytest.fixture(autouse=True)
@@ -314,14 +313,6 @@ def test_what_is_live_is_taken_when_there_is_room_for_it_and_not_before() -> Non
         assert list(results) == [1, 3]
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(int(PATIENCE_S * 1000)):
-        if condition():
-            return
-        threading.Event().wait(0.001)
-    raise AssertionError("it never came true")
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
 def test_a_modest_stage_steps_back_and_no_other() -> None:
     def priority(_: int) -> int:
@@ -333,3 +324,86 @@ def test_a_modest_stage_steps_back_and_no_other() -> None:
         assert list(pipeline.results(modest)) == [min(19, here + 10)]
     with Pipeline() as pipeline:
         assert list(pipeline.results(pipeline.stage("plain", priority, pipeline.read(range(1))))) == [here]
+
+
+def test_who_waits_for_so_long_only_is_told_that_nothing_has_come() -> None:
+    channel = Channel[int]()
+    items = channel.within(0.01)
+    assert soon(lambda: [next(items), next(items)]) == [None, None]
+    channel.put(1)
+    channel.put(2)
+    assert soon(lambda: [next(items), next(items), next(items)]) == [1, 2, None]
+    channel.put(3)
+    channel.close()
+    assert soon(lambda: list(items)) == [3]
+
+
+def test_waiting_with_a_limit_ends_with_what_it_waits_for() -> None:
+    """An item, or the end; neither is waited out."""
+    channel = Channel[int]()
+    items = channel.within(3600)
+    late = threading.Timer(0.02, channel.put, (1,))
+    late.start()
+    assert soon(lambda: next(items)) == 1
+    late.join()
+    late = threading.Timer(0.02, channel.close)
+    late.start()
+    assert soon(lambda: list(items)) == []
+    late.join()
+
+
+def test_an_item_that_is_taken_makes_room_within_a_limit_too() -> None:
+    channel = Channel[int](capacity=1)
+    channel.put(0)
+    writer = threading.Thread(target=channel.put, args=(1,), daemon=True)
+    writer.start()
+    items = channel.within(PATIENCE_S)
+    assert next(items) == 0
+    writer.join(PATIENCE_S)
+    assert not writer.is_alive()
+    assert next(items) == 1
+
+
+def test_results_within_a_limit_are_all_of_them_in_order() -> None:
+    told = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield from range(5)
+        assert told.wait(PATIENCE_S)
+        yield from range(5, 3 * CAPACITY)
+
+    seen, idle = list[int](), 0
+    with Pipeline() as pipeline:
+        for number in pipeline.results_within(pipeline.stage("work", identity, pipeline.read(source())), 0.01):
+            if number is None:
+                idle += len(seen) == 5
+                if idle == 3:  # it tells it again and again
+                    told.set()
+            else:
+                seen.append(number)
+    assert seen == list(range(3 * CAPACITY))
+    assert idle >= 3
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
+def test_the_error_of_a_stage_is_raised_to_one_who_waits_with_a_limit(error: BaseException) -> None:
+    seen = list[int | None]()
+
+    def fail() -> None:
+        with Pipeline() as pipeline:
+            broken = pipeline.stage("broken", failing(3, error), pipeline.read(range(10**9)))
+            for number in pipeline.results_within(broken, PATIENCE_S):
+                seen.append(number)
+
+    with pytest.raises(type(error)) as caught:
+        fail()
+    assert caught.value is error
+    assert seen == list(range(len(seen)))
+    assert len(seen) <= 3
+
+
+def test_results_within_a_limit_end_quietly_when_the_pipeline_is_aborted() -> None:
+    with Pipeline() as pipeline:
+        results = pipeline.results_within(pipeline.stage("work", identity, pipeline.read(range(10**9))), PATIENCE_S)
+        assert next(results) == 0
+    assert list(results) == []

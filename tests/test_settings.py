@@ -17,7 +17,7 @@ KINDS: dict[type[Any], dict[str, Any]] = {
     StyleSettings: {},
     ImageConfig: {"style": (Path("s.png"),), "output": Path("o.png"), "content": Path("c.png")},
     VideoConfig: {"style": (Path("s.png"),), "output": Path("o.mp4"), "clip": Path("c.mp4")},
-    LiveConfig: {"style": (Path("s.png"),), "source": Path("c.mp4"), "headless": True},
+    LiveConfig: {"style": (Path("s.png"),), "source": "c.mp4"},
 }
 
 
@@ -36,6 +36,10 @@ def fields_of(*, bounded: bool) -> list[Any]:
 def make(kind: type[Any], field: Any, value: float) -> Any:
     many = typing.get_origin(typing.get_type_hints(kind)[field.name]) is tuple
     given = {**KINDS[kind], field.name: (value,) if many else value}
+    if field.name == "camera":
+        given["source"] = None
+    if field.name == "camera_size":
+        given["camera_size"] = (value, value)
     if field.name == "style_layer_weights":
         given["style_layers"] = ("relu1_1",)
     if field.name == "end":
@@ -134,13 +138,29 @@ def test_how_to_refine_needs_a_network_to_refine_with(given: dict[str, Any]) -> 
         ImageConfig(content=Path("c.png"), style=(Path("s.png"),), output=Path("o.png"), **given)
 
 
-def test_live_has_no_window_yet_and_paints_with_one_style() -> None:
-    given: dict[str, Any] = {"style": (Path("a.png"),), "source": Path("clip.mp4")}
-    assert LiveConfig(**given, headless=True).iterations == 0
-    with pytest.raises(SettingsError, match="live needs --headless"):
-        LiveConfig(**given)
-    with pytest.raises(SettingsError, match="one --style, not 2"):
-        LiveConfig(**{**given, "style": (Path("a.png"), Path("b.png"))}, headless=True)
+def live(**given: Any) -> LiveConfig:
+    return LiveConfig(style=(Path("a.png"),), **given)
+
+
+def test_live_takes_one_thing_to_look_at_at_most() -> None:
+    assert (live().camera, live().source) == (None, None)
+    assert live(camera=0).camera == 0
+    assert live(source="http://there/video").source == "http://there/video"
+    for camera in (0, 1):  # 0 is a camera, too
+        with pytest.raises(SettingsError, match=r"^give --camera or --source, not both"):
+            live(camera=camera, source="clip.mp4")
+
+
+def test_live_may_switch_among_styles_and_needs_no_more_than_one() -> None:
+    assert live().iterations == 0
+    assert LiveConfig(style=(Path("a.png"), Path("b.png"))).headless is False
+
+
+@pytest.mark.parametrize("size", [(), (640,), (640, 480, 30)])
+def test_a_cameras_size_is_two_numbers(size: tuple[int, ...]) -> None:
+    assert live(camera_size=(640, 480)).camera_size == (640, 480)
+    with pytest.raises(SettingsError, match=rf"^--camera-size must be a width and a height, not {len(size)} numbers"):
+        live(camera_size=size)
 
 
 @pytest.mark.parametrize("field", ["content_layers", "style_layers"])
@@ -164,3 +184,42 @@ def test_stability_stands_for_three_figures(stability: float, held: float, ripe:
 def test_a_temporal_weight_that_is_given_counts() -> None:
     assert StyleSettings(temporal_weight=7, stability=0.9).held_weight == 7
     assert StyleSettings(temporal_weight=0).held_weight == 0
+
+
+SAME_PAINTING: dict[str, Any] = {
+    "stability": 0.9,
+    "temporal_weight": 3.0,
+    "learning_rate": 0.02,
+    "strength": 0.5,
+    "hue": 20.0,
+    "saturation": 0.5,
+    "brightness": 1.5,
+}
+"""Settings that change the way to the painting or how it is shown, each with a value that is not its default."""
+OTHER_PAINTING: dict[str, Any] = {
+    "content_weight": 0.1,
+    "style_weight": 2.0,
+    "tv_weight": 0.0,
+    "loss": "paper",
+    "content_layers": ("relu3_2",),
+    "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2"),
+    "style_layer_weights": (1.0, 2.0, 3.0, 4.0, 5.0),
+    "style_blend": (0.0, 1.0),
+    "style_scale": 2.0,
+    "original_colors": "luminance",
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(StyleSettings)])
+def test_only_what_is_painted_counts_for_painting_alike(field: str) -> None:
+    """A new setting has to be thought of: one in neither table fails here."""
+    value = {**SAME_PAINTING, **OTHER_PAINTING}[field]
+    settings, other = StyleSettings(), make_settings({field: value})
+    assert other != settings
+    assert other.paints_like(settings) is settings.paints_like(other) is (field in SAME_PAINTING)
+
+
+def test_settings_paint_like_others_only_if_all_that_counts_is_the_same() -> None:
+    settings = make_settings(OTHER_PAINTING)
+    assert settings.paints_like(make_settings({**OTHER_PAINTING, **SAME_PAINTING}))
+    assert not settings.paints_like(make_settings({**OTHER_PAINTING, "style_scale": 2.01}))

@@ -15,6 +15,7 @@ from torch import Tensor
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
+from nst_video.image import resize, to_pixels
 from nst_video.networks import FeatureNetwork, vgg19_stages
 from nst_video.optimizer import Moments, Optimizer
 from nst_video.settings import StyleSettings
@@ -422,6 +423,186 @@ def test_a_network_of_other_layers_can_be_used() -> None:
     stylizer = Stylizer(network, [STYLE], compute=Compute.choose("cpu"), size=64, iterations=2)
     settings = StyleSettings(content_layers=("relu2_1",), style_layers=("relu1_1",))
     assert stylizer.step(CONTENT, settings, None)[0].pixels.shape == CONTENT.shape
+
+
+# while it goes on: other sizes, other styles
+
+
+def rested(state: State) -> State:
+    """The same with nothing left to be painted."""
+    return replace(state, moments=replace(state.moments, ripeness=torch.full_like(state.moments.ripeness, 1000)))
+
+
+@pytest.mark.parametrize("use_flow", [True, False])
+@pytest.mark.parametrize(("size", "shape"), [(96, (72, 96)), (40, (30, 40)), (65, (49, 65))])
+def test_at_another_size_the_painting_goes_on(size: int, shape: tuple[int, int], use_flow: bool) -> None:
+    stylizer = make(iterations=1, first_iterations=10, use_flow=use_flow)
+    before = stylizer.prepare(CONTENT, None)
+    _, state = stylizer.paint(before, StyleSettings(), None)
+    settings = StyleSettings(learning_rate=1e-5)  # what is seen is where it began
+    prepared = stylizer.prepare(CONTENT, before, size=size)
+    painting, after = stylizer.paint(prepared, settings, rested(state))
+    wanted = resize(state.image, shape)
+    assert after.image.shape == prepared.content.shape == (1, 3, *shape)
+    assert (after.image - wanted).abs().max() < 1e-3
+    assert (wanted - prepared.content).abs().mean() > 0.02
+    assert painting.iterations == after.moments.age == 1  # neither as many as a first frame's nor none: it is unripe
+    assert painting.losses["temporal"] == 0
+    again, last = stylizer.paint(stylizer.prepare(CONTENT, prepared, size=size), settings, after)
+    assert again.iterations == 1
+    assert (last.image - wanted).abs().max() < 2e-3
+
+
+def test_going_on_at_another_size_is_nearer_to_a_painting_than_beginning_anew() -> None:
+    stylizer = make(first_iterations=30)
+    _, state = stylizer.step(CONTENT, StyleSettings(), None)
+    prepared = stylizer.prepare(CONTENT, state.prepared, size=80)
+    on, _ = stylizer.paint(prepared, StyleSettings(), state, iterations=4)
+    anew, _ = stylizer.paint(prepared, StyleSettings(), None, iterations=4)
+    assert on.losses["total"] < 0.8 * anew.losses["total"]
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_a_frame_of_another_aspect_begins_anew_at_any_size(size: int) -> None:
+    stylizer = make(iterations=1, first_iterations=3)
+    _, state = stylizer.step(CONTENT, StyleSettings(), None)
+    narrower = np.ascontiguousarray(CONTENT[:, :60])
+    prepared = stylizer.prepare(narrower, state.prepared, size=size)
+    painting, after = stylizer.paint(prepared, StyleSettings(), state)
+    assert painting.iterations == after.moments.age == 3
+    fresh, _ = stylizer.paint(prepared, StyleSettings(), None)
+    assert np.array_equal(painting.painted, fresh.painted)
+
+
+@pytest.mark.parametrize("shape", [(45, 80), (80, 45), (37, 61)])
+def test_rounding_makes_no_other_aspect(shape: tuple[int, int]) -> None:
+    """Each step of a slider rounds the shorter side in its own way."""
+    stylizer, frame = make(iterations=1, first_iterations=2), blobs(*shape)
+    prepared = stylizer.prepare(frame, None, size=64)
+    _, state = stylizer.paint(prepared, StyleSettings(), None)
+    for size in (57, 70, 83, 64, 90):
+        prepared = stylizer.prepare(frame, prepared, size=size)
+        painting, state = stylizer.paint(prepared, StyleSettings(), state)
+        assert max(state.image.shape) == size
+        assert painting.iterations == 1
+
+
+def test_a_frame_can_be_prepared_for_a_size_of_its_own() -> None:
+    stylizer, frame = make(size=48, iterations=2), blobs(60, 90, seed=5)
+    assert stylizer.prepare(frame, None).content.shape == (1, 3, 32, 48)
+    prepared = stylizer.prepare(frame, None, size=72)
+    assert prepared.content.shape == (1, 3, 48, 72)
+    painting, state = stylizer.paint(prepared, StyleSettings(), None)
+    painted = stylizer.finish(painting, StyleSettings())
+    assert painted.unfinished.shape == (48, 72, 3)
+    assert painted.pixels.shape == frame.shape
+    wanted, _ = make(size=72, iterations=2).step(frame, StyleSettings(), None)
+    assert np.array_equal(painted.pixels, wanted.pixels)
+    assert painted.losses == wanted.losses  # the style is looked at in the frame's size, not in the stylizer's own
+    moved = stylizer.prepare(frame, prepared, size=72)
+    assert moved.motion is not None
+    assert stylizer.prepare(frame, prepared).motion is None
+    assert stylizer.paint(moved, StyleSettings(), state)[0].painted.shape == (48, 72, 3)
+
+
+def test_what_is_unfinished_has_neither_the_frames_size_nor_the_colours_asked_for() -> None:
+    stylizer, frame = make(size=48, iterations=2), blobs(60, 90, seed=5)
+    painted, state = stylizer.step(frame, StyleSettings(strength=0, hue=90), None)
+    assert np.array_equal(painted.pixels, frame)
+    assert np.array_equal(painted.unfinished, to_pixels(state.image))
+
+
+def one_hot(number: int, count: int = 2) -> tuple[float, ...]:
+    return tuple(float(number == other) for other in range(count))
+
+
+def test_a_blend_of_one_style_paints_as_that_style_alone_whatever_was_painted_before() -> None:
+    """How styles are switched while it goes on."""
+    both = make(STYLE, OTHER)
+    for number, style in ((0, STYLE), (1, OTHER), (0, STYLE)):
+        painted, _ = both.step(CONTENT, StyleSettings(style_blend=one_hot(number)), None)
+        alone, _ = make(style).step(CONTENT, StyleSettings(), None)
+        assert np.array_equal(painted.pixels, alone.pixels)
+        assert painted.losses == alone.losses
+
+
+def test_switching_among_styles_looks_at_each_of_them_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes as long as many iterations: a switch back must cost nothing."""
+    stylizer, state, looked = make(STYLE, OTHER, CONTENT, iterations=1), None, 0
+    look = stylizer._look_at_style
+
+    def note(*given: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return look(*given)
+
+    monkeypatch.setattr(stylizer, "_look_at_style", note)
+    half: dict[str, Any] = {"style_scale": 0.5}
+    for blend, changed, wanted in (
+        (one_hot(0, 3), {}, 1),
+        (one_hot(1, 3), {}, 2),
+        (one_hot(0, 3), {}, 2),
+        (one_hot(1, 3), {"hue": 30.0, "content_weight": 0.2}, 2),
+        ((0.3, 0.7, 0.0), {}, 2),
+        ((1.0, 1.0, 1.0), {}, 3),
+        ((), {}, 3),
+        (one_hot(2, 3), {}, 3),
+        (one_hot(2, 3), half, 4),
+        (one_hot(0, 3), half, 5),
+        (one_hot(2, 3), half, 5),
+        (one_hot(2, 3), {"style_layers": ("relu1_1",)}, 6),
+    ):
+        _, state = stylizer.step(CONTENT, StyleSettings(style_blend=blend, **changed), state)
+        assert looked == wanted
+    prepared = stylizer.prepare(CONTENT, None, size=48)
+    stylizer.paint(prepared, StyleSettings(style_blend=one_hot(2, 3), style_layers=("relu1_1",)), None)
+    assert looked == 7  # a style is as large as what is painted
+
+
+@pytest.mark.parametrize("use_flow", [True, False])
+def test_a_switch_of_the_style_lets_go_of_the_painting(use_flow: bool) -> None:
+    stylizer = make(STYLE, OTHER, iterations=3, use_flow=use_flow)
+    first, second = (StyleSettings(style_blend=one_hot(number)) for number in (0, 1))
+    _, state = stylizer.step(CONTENT, first, None)
+    held, _ = stylizer.step(CONTENT, first, state)
+    assert held.losses["temporal"] > 0
+    switched, state = stylizer.step(CONTENT, second, state)
+    assert switched.losses["temporal"] == 0
+    after, _ = stylizer.step(CONTENT, second, state)
+    assert after.losses["temporal"] > 0  # in that one frame only
+
+
+@pytest.mark.parametrize("changed", [{"style_blend": one_hot(1)}, {"style_scale": 0.5}, {"content_weight": 0.2}])
+def test_another_painting_is_wanted_and_all_of_it_is_unripe(changed: dict[str, Any]) -> None:
+    stylizer, settings = make(STYLE, OTHER, iterations=3), StyleSettings(style_blend=one_hot(0))
+    _, state = stylizer.step(CONTENT, settings, None)
+    switched, after = stylizer.step(CONTENT, replace(settings, **changed), rested(state))
+    assert switched.iterations == 3
+    assert switched.losses["temporal"] == 0
+    assert after.moments.ripeness.max() <= 3
+    assert difference(to_pixels(after.image), to_pixels(state.image)) > 0.5
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hue": 40.0},
+        {"strength": 0.2},
+        {"saturation": 0.0},
+        {"brightness": 1.5},
+        {"stability": 0.4},
+        {"stability": 0.9},
+    ],
+)
+def test_how_a_painting_is_shown_or_held_makes_none_of_it_unripe(changed: dict[str, Any]) -> None:
+    stylizer, settings = make(iterations=3), StyleSettings()
+    _, state = stylizer.step(CONTENT, settings, None)
+    turned, after = stylizer.step(CONTENT, StyleSettings(**changed), state)
+    assert turned.losses["temporal"] > 0
+    assert after.moments.ripeness.min() > state.moments.ripeness.max()
+    still, after = stylizer.step(CONTENT, StyleSettings(**changed), rested(state))
+    assert still.iterations == 0
+    assert torch.equal(after.image, state.image)
 
 
 # CUDA

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, fields
 from enum import Enum
 from functools import lru_cache
@@ -264,6 +265,8 @@ def _write(canvas: Canvas, text: str, x: int, y: int, size: int, color: Color, a
 def _letters(text: str, size: int) -> Canvas:
     """How much each pixel is covered by the letters, (height, width, 1), 0 to 255; every line of a size as high."""
     font = ImageFont.load_default(size)  # comes with Pillow: OpenCV's wheels have no fonts for their widgets
+    # It has no accents. Letters without them can still be read, boxes cannot.
+    text = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     width = max(1, int(np.ceil(font.getlength(text))))
     picture = Image.new("L", (width, round(size * 1.5)))
     ImageDraw.Draw(picture).text((0, round(size * 0.75)), text, fill=255, font=font, anchor="lm")

@@ -161,7 +161,7 @@ KEYS: tuple[tuple[str, tuple[int, ...], Act, str], ...] = (
     ("c", (ord("c"),), Act.COMPARE, "compare with the source: side by side, split, off"),
     ("m", (ord("m"),), Act.MIRROR, "mirror"),
     ("p", (ord("p"),), Act.PAUSE, "hold still: the picture stays and ripens"),
-    ("x", (ord("x"), 8), Act.RESET, "reset the sliders and begin the painting anew"),
+    ("x", (ord("x"), 8, 127), Act.RESET, "reset the sliders and begin the painting anew"),
     ("o, Tab", (ord("o"), 9), Act.SLIDERS, "sliders: on, off (right click: as at the start)"),
     ("f", (ord("f"),), Act.FULL_SCREEN, "full screen"),
     ("h", (ord("h"), ord("?")), Act.HELP, "this help"),

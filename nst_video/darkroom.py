@@ -65,7 +65,7 @@ class Darkroom:
         return error
 
     def close(self) -> None:
-        """Finish what is in hand as it stands, and leave the rest as it is; each picture is kept."""
+        """Finish what is in hand as it stands, and what waits after a few iterations: each picture is kept."""
         self._stopping.set()
         if self._thread.ident:
             self._waiting.put(None)

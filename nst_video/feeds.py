@@ -10,7 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,7 +35,7 @@ RETRY_S = 0.3
 MOST_CAMERAS = 8  # looked for where the system does not list them
 TIME_BASE = Fraction(1, 1000)
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")  # not to be shown
+_SECRETS = re.compile(r"(?<=://).*@|\?.*")  # a password, maybe: not to be shown
 _BACKENDS = {"linux": cv2.CAP_V4L2, "darwin": cv2.CAP_AVFOUNDATION, "win32": cv2.CAP_DSHOW}
 
 
@@ -52,7 +52,7 @@ def open_source(
     if source is None:
         return Camera(camera or 0, size=size, frame_rate=frame_rate)
     if "://" in source:
-        return Stream(source, _CREDENTIALS.sub("", source))
+        return Stream(source, _SECRETS.sub("", source))
     path = Path(source)
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
         return Stream(ffmpeg.plain(path), path.name)
@@ -70,6 +70,7 @@ class Feed(ABC):
         self._closed = threading.Event()
         self._heard = time.monotonic()
         self._pictures: Iterator[Pixels] = iter(())
+        self._connected = False
 
     def _connect(self) -> None:
         """To be called once the object is whole: wait for the first picture."""
@@ -79,6 +80,7 @@ class Feed(ABC):
             raise SourceError(f"{self.name} sends no picture")
         self._heard = time.monotonic()
         self.info = StreamInfo(first.shape[1], first.shape[0], self._frame_rate(), 0)
+        self._connected = True
 
     @abstractmethod
     def _receive(self) -> Iterator[Pixels]:
@@ -124,7 +126,8 @@ class Stream(Feed):
         super().__init__(name)
         self._url = url
         self._receiver: ffmpeg.Ffmpeg | None = None
-        self._begun = time.monotonic()
+        self._waiting_since: float | None = None
+        self._given_up = False
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         try:
             self._connect()
@@ -133,26 +136,29 @@ class Stream(Feed):
             raise
 
     def _receive(self) -> Iterator[Pixels]:
-        self._begun = time.monotonic()
         self._receiver = receiver = ffmpeg.stream(self._url)
         if self._closed.is_set():  # meanwhile: `close` has not seen this one
             receiver.end()
-        some = False
+        some, self._given_up = False, False
+        self._waiting_since = time.monotonic()
         try:
             for picture in receiver.pictures():
-                self._begun, some = time.monotonic(), True
+                some, self._waiting_since = True, None  # whoever asks for pictures may take his time
                 yield picture
+                self._waiting_since = time.monotonic()
             if not some:
-                code = receiver.finish(timeout=PATIENCE_S)
-                why = receiver.complaint() if code > 0 else f"nothing came within {PATIENCE_S:g} s"
+                receiver.finish(timeout=PATIENCE_S)
+                why = f"nothing came within {PATIENCE_S:g} s" if self._given_up else receiver.complaint()
                 raise SourceError(f"cannot receive {self.name}: {why}")
         finally:
+            self._waiting_since = None
             receiver.kill()
 
     def _watch(self) -> None:
         while not self._closed.wait(0.1):
-            if self._receiver is not None and time.monotonic() - self._begun > PATIENCE_S:
-                self._begun = time.monotonic()
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > PATIENCE_S and self._receiver is not None:
+                self._waiting_since, self._given_up = None, True
                 self._receiver.end()
 
     def close(self) -> None:
@@ -174,7 +180,7 @@ class Camera(Feed):
         capture = cv2.VideoCapture(self._number, _BACKENDS.get(sys.platform, cv2.CAP_ANY))
         try:
             if not capture.isOpened():
-                raise SourceError(_no_camera(self._number))
+                raise SourceError(f"{self.name} is gone" if self._connected else _no_camera(self._number))
             if sys.platform == "linux":  # uncompressed, most have a few frames a second at this size
                 capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
@@ -206,8 +212,9 @@ def cameras() -> dict[int, str]:
     if sys.platform == "linux":
         found = {}
         for entry in Path("/sys/class/video4linux").glob("video*"):
-            if (entry / "index").read_text().strip() == "0":  # a camera's other entries carry no pictures
-                found[int(entry.name.removeprefix("video"))] = (entry / "name").read_text().strip()
+            with suppress(OSError):  # just unplugged
+                if (entry / "index").read_text().strip() == "0":  # a camera's other entries carry no pictures
+                    found[int(entry.name.removeprefix("video"))] = (entry / "name").read_text().strip()
         return dict(sorted(found.items()))
     return {number: f"camera {number}" for number in range(MOST_CAMERAS) if _opens(number)}
 

@@ -153,12 +153,12 @@ def decode(clip: Path, width: int, height: int, *, start: float = 0.0, duration:
 def stream(url: str) -> Ffmpeg:
     """Receive a URL or a named pipe as `Ffmpeg.pictures`, each as soon as it comes.
 
-    Whatever is meant to smooth a film's playing is turned off: it would make a live picture late.
+    Whatever is meant to smooth a film's playing is turned off: it would make a live picture late. Not by "nobuffer",
+    which throws away what is read while the stream is being analysed: a key frame may not come again for seconds.
     """
     transport = ["-rtsp_transport", "tcp"] if url.startswith("rtsp") else []
     arguments = [
-        "-fflags", "nobuffer", "-flags", "low_delay", "-threads", "1",
-        "-fpsprobesize", "0", "-analyzeduration", "1000000",
+        "-flags", "low_delay", "-threads", "1", "-fpsprobesize", "0", "-analyzeduration", "1000000",
         *transport, "-i", url, "-map", "0:V:0", "-fps_mode", "passthrough",
         "-vf", "scale=iw*sar:ih:flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24",
         "-f", "image2pipe", "-c:v", "ppm", "-flush_packets", "1", "pipe:1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -29,7 +30,7 @@ def saved_file() -> Path:
     if sys.platform == "win32":
         folder = Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming")
     elif sys.platform == "darwin":
-        folder = home / "Library" / "Application Support"
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or home / "Library" / "Application Support")
     else:
         folder = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
     return folder / "nst_video" / "presets.json"
@@ -53,9 +54,14 @@ def load(name: str) -> dict[str, Any]:
 
 
 def check_name(name: str) -> None:
-    """Raise `SettingsError` if nothing can be saved under this name."""
-    if name in SHIPPED:
+    """Find out early whether settings can be saved under this name.
+
+    Raises:
+        SettingsError: the name is one of the program's own, or the file of the saved presets is damaged.
+    """
+    if name in SHIPPED or name == LAST:
         raise SettingsError(f"--save-preset {name}: this name is the program's own; choose another one")
+    _saved()
 
 
 def save(name: str, settings: StyleSettings, *, size: int) -> Path:
@@ -65,7 +71,8 @@ def save(name: str, settings: StyleSettings, *, size: int) -> Path:
         SettingsError: the name is one of the program's own.
         SinkError: it cannot be written.
     """
-    check_name(name)
+    if name != LAST:
+        check_name(name)
     options: dict[str, Any] = {"size": size}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -78,6 +85,8 @@ def save(name: str, settings: StyleSettings, *, size: int) -> Path:
         partial.write_text(json.dumps({**_saved(), name: options}, indent=2) + "\n", encoding="utf-8")
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise SinkError(f"cannot write {path}: {error.strerror}") from None
     return path
 
@@ -86,7 +95,7 @@ def _saved() -> dict[str, dict[str, Any]]:
     path = saved_file()
     try:
         presets = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read the presets in {path}: {error}; mend or remove it") from None

@@ -117,7 +117,7 @@ class StyleSettings(_Checked):
         0.01, low=1e-5, high=1, repaints=False, help="step size of the optimiser, in units of full contrast"
     )
     original_colors: Literal["none", "luminance", "histogram"] = setting(
-        "none", help="keep the content's colours: paint its luminance only, or recolour the style first"
+        "none", repaints=False, help="keep the content's colours: paint its luminance only, or recolour the style first"
     )
     strength: float = setting(1.0, low=0, high=1, help="between the content (0) and the painting (1)", repaints=False)
     hue: float = setting(0.0, low=-180, high=180, help="turn the colours, in degrees", repaints=False)
@@ -145,7 +145,8 @@ class StyleSettings(_Checked):
     def paints_like(self, other: StyleSettings) -> bool:
         """Whether both ask for the same painting, whatever the way to it and however it is shown."""
         fields = (field for field in dataclasses.fields(self) if field.metadata["repaints"])
-        return all(getattr(self, field.name) == getattr(other, field.name) for field in fields)
+        matched = [settings.original_colors == "histogram" for settings in (self, other)]  # the style, not the result
+        return matched[0] == matched[1] and all(getattr(self, one.name) == getattr(other, one.name) for one in fields)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -201,10 +201,11 @@ class Recorder:
 
     def _arriving(self) -> Iterator[tuple[Pixels, float]]:
         while True:
+            ending = self._ending.is_set()  # asked before: what was added in time is still taken
             try:
                 yield self._waiting.get(timeout=0.1)
             except queue.Empty:
-                if self._ending.is_set():
+                if ending:
                     return
 
     def _fitting(self, pixels: Pixels) -> Pixels:
@@ -219,6 +220,7 @@ class Album:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._named = set[Path]()
 
     @staticmethod
     def check(folder: Path) -> None:
@@ -253,12 +255,13 @@ class Album:
         return path
 
     def new_name(self, suffix: str, *, kind: str = "") -> Path:
-        """A name by the time that no file in the folder has yet."""
+        """A name by the time that no file in the folder has yet, nor was given to one that is still being written."""
         name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + kind
         path, number = self.folder / f"{name}{suffix}", 1
-        while path.exists():
+        while path.exists() or path in self._named:
             number += 1
             path = self.folder / f"{name}_{number}{suffix}"
+        self._named.add(path)
         return path
 
 

@@ -22,8 +22,8 @@ if sys.platform == "linux" and not Path(os.environ.get("QT_QPA_FONTDIR", "")).is
 
 FILLED = 0.85
 """How much of the screen the window takes at first, at most."""
-WIDE = 480
-"""Pixels in which sliders and status line find room."""
+WIDE, TALL = 480, 320
+"""Pixels in which sliders, help and status line find room."""
 USUAL_SCREEN = 1366, 768
 """The screen's size where it cannot be asked for."""
 _INSTEAD = "; --headless does without a window"
@@ -193,4 +193,5 @@ def _ask_x11(xcb: ctypes.CDLL) -> tuple[int, int]:
 def _first_size(width: int, height: int, screen: tuple[int, int]) -> tuple[int, int]:
     """As large as the screen bears, at most twice the picture, but wide enough for sliders."""
     scale = min(max(2.0, WIDE / width), FILLED * screen[0] / width, FILLED * screen[1] / height)
-    return max(round(width * scale), min(WIDE, screen[0])), tall_enough(round(height * scale))
+    wide, tall = round(width * scale), tall_enough(round(height * scale))
+    return max(wide, min(WIDE, screen[0])), max(tall, min(TALL, screen[1]))

@@ -306,7 +306,7 @@ def test_a_picture_that_cannot_be_kept_is_an_error_too() -> None:
 
 
 def test_closed_in_the_middle_it_keeps_every_picture_as_it_stands() -> None:
-    """Hours may be left to do; but what people took must not be lost."""
+    """Minutes may be left to do; but what people took must not be lost."""
     begun = threading.Event()
 
     def watch() -> None:
@@ -314,7 +314,7 @@ def test_closed_in_the_middle_it_keeps_every_picture_as_it_stands() -> None:
         assert room._stopping.wait(PATIENCE)
 
     stylizer = Watched(watch)
-    room = Room(lambda: stylizer, 100_000)
+    room = Room(lambda: stylizer, 40 * CHUNK)
     exposures = [exposure(), exposure(blobs(30, 40))]
     for one in exposures:
         room.develop(one)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from media import PATIENCE_S, MjpegServer, numbers, run_ffmpeg, stepped, wait_until
+from media import PATIENCE_S, MjpegServer, numbers, run_ffmpeg, soon, stepped, wait_until
 
 from nst_video import feeds, ffmpeg
 from nst_video.errors import SourceError, WorkError
@@ -571,3 +571,26 @@ def test_elsewhere_cameras_are_tried(webcam: Webcam, monkeypatch: pytest.MonkeyP
     assert {capture.number for capture in webcam.opened} == set(range(feeds.MOST_CAMERAS))
     assert {capture.backend for capture in webcam.opened} == {cv2.CAP_AVFOUNDATION}
     assert webcam.all_released
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes among files on this system")
+def test_a_stream_begins_with_its_first_picture(tmp_path: Path, clip: Path) -> None:
+    """H.264 has one whole picture in ten seconds, often: who throws the first away, waits for the next."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    film = run_ffmpeg("-i", clip, "-an", "-c:v", "libx264", "-qp", 4, "-g", 250, "-bf", 0, "-f", "nut", "-", check=True)
+    threading.Thread(target=pipe.write_bytes, args=(film.stdout,), daemon=True).start()
+    receiver = ffmpeg.stream(ffmpeg.plain(pipe))
+    try:
+        pictures = soon(lambda: list(receiver.pictures()))
+    finally:
+        receiver.kill()
+    assert len(pictures) == 12
+    assert numbers(np.stack(pictures)) == list(range(12))
+
+
+@pytest.mark.parametrize("login", ["anna:se@cret", "anna:se/cret", "anna:s@e@cret"])
+def test_no_password_is_shown_whatever_is_in_it(login: str) -> None:
+    with pytest.raises(SourceError) as failure:
+        feeds.open_source(None, f"http://{login}@127.0.0.1:1/video")
+    assert "cret" not in str(failure.value)

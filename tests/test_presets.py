@@ -51,15 +51,21 @@ def test_the_programs_own_can_be_loaded_but_not_changed_through_it() -> None:
     assert presets.load("fast")["size"] != 32
 
 
-@pytest.mark.parametrize("name", presets.SHIPPED)
+@pytest.mark.parametrize("name", [*presets.SHIPPED, presets.LAST])
 def test_a_name_of_the_programs_own_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=f"--save-preset {name}: this name is the program's own"):
         presets.check_name(name)
-    with pytest.raises(SettingsError, match="the program's own"):
-        presets.save(name, StyleSettings(), size=320)
-    assert not presets.saved_file().exists()
+    if name != presets.LAST:  # which every session saves
+        with pytest.raises(SettingsError, match="the program's own"):
+            presets.save(name, StyleSettings(), size=320)
+        assert not presets.saved_file().exists()
     presets.check_name("mine")
-    presets.check_name(presets.LAST)
+
+
+def test_a_damaged_file_is_found_before_the_session() -> None:
+    write({}).write_text("{damaged")
+    with pytest.raises(SettingsError, match="mend or remove"):
+        presets.check_name("mine")
 
 
 def test_the_programs_own_do_not_depend_on_the_saved_ones() -> None:
@@ -158,7 +164,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(home: Path, monkeypatch: pytes
         ("linux", {"XDG_CONFIG_HOME": ""}, "/home/anna/.config"),
         ("linux", {"XDG_CONFIG_HOME": "/elsewhere", "APPDATA": "/wrong"}, "/elsewhere"),
         ("freebsd14", {}, "/home/anna/.config"),
-        ("darwin", {"XDG_CONFIG_HOME": "/wrong"}, "/home/anna/Library/Application Support"),
+        ("darwin", {"XDG_CONFIG_HOME": "/mine"}, "/mine"),
         ("win32", {"XDG_CONFIG_HOME": "/wrong"}, "/home/anna/AppData/Roaming"),
         ("win32", {"APPDATA": "/roaming"}, "/roaming"),
     ],
@@ -173,3 +179,13 @@ def test_saved_presets_lie_where_the_system_keeps_settings(
     monkeypatch.setattr(presets, "sys", SimpleNamespace(platform=platform))
     monkeypatch.setattr(Path, "home", lambda: Path("/home/anna"))
     assert presets.saved_file() == Path(wanted) / "nst_video" / "presets.json"
+
+
+def test_presets_that_cannot_be_written_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(SinkError):
+        presets.save("mine", StyleSettings(), size=320)
+    assert list(presets.saved_file().parent.iterdir()) == []

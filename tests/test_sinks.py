@@ -621,3 +621,13 @@ def test_without_pyvirtualcam_what_to_install_is_told(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     with pytest.raises(SinkError, match="--virtual-camera needs pyvirtualcam: pip install pyvirtualcam"):
         VirtualCamera(32, 24, 30.0)
+
+
+def test_two_recordings_within_a_second_have_two_names(tmp_path: Path) -> None:
+    album, picture = Album(tmp_path), np.full((48, 64, 3), 100, np.uint8)
+    recorders = list[Recorder]()
+    for _ in range(2):
+        recorders.append(Recorder(album.new_name(".mp4"), 64, 48))
+        recorders[-1].add(picture, 0.0)
+        recorders[-1].finish()
+    assert len({recorder.result() for recorder in recorders}) == 2

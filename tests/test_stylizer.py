@@ -550,7 +550,7 @@ def test_switching_among_styles_looks_at_each_of_them_once(monkeypatch: pytest.M
         (one_hot(2, 3), half, 4),
         (one_hot(0, 3), half, 5),
         (one_hot(2, 3), half, 5),
-        (one_hot(2, 3), {"style_layers": ("relu1_1",)}, 6),
+        (one_hot(2, 3), {**half, "style_layers": ("relu1_1",)}, 6),
     ):
         _, state = stylizer.step(CONTENT, StyleSettings(style_blend=blend, **changed), state)
         assert looked == wanted

@@ -52,6 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("nst-video: interrupted", file=sys.stderr)
         return 130
+    except ImportError as error:  # on a bare Linux OpenCV lacks two libraries
+        if debug:
+            raise
+        hint = (
+            "on Debian: apt-get install libgl1 libglib2.0-0"
+            if "lib" in str(error)
+            else "pip install -r requirements.txt"
+        )
+        print(f"nst-video: {str(error).splitlines()[0]} ({hint})", file=sys.stderr)
+        return UsageError.exit_code
     except Exception as error:
         if debug:
             raise

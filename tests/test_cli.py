@@ -372,3 +372,24 @@ def test_ctrl_c_ends_a_film_that_plays(media: Path, style: Path, tmp_path: Path)
     assert 3 <= len(found) < 400
     assert found == [index % 20 for index in range(len(found))]
     assert names(tmp_path) == ["log", "out.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [
+        ("libGL.so.1: cannot open shared object file: No such file", "apt-get install libgl1 libglib2.0-0"),
+        ("No module named 'tqdm'", "pip install -r requirements.txt"),
+    ],
+)
+def test_what_is_not_installed_is_told_with_its_remedy(
+    run: Run, monkeypatch: pytest.MonkeyPatch, missing: str, remedy: str
+) -> None:
+    def fail(_: object) -> int:
+        raise ImportError(missing)
+
+    monkeypatch.setattr("nst_video.cli._networks", fail)
+    code, out, err = run("networks")
+    assert (code, out) == (2, "")
+    assert is_one_line(err)
+    assert missing in err
+    assert remedy in err

@@ -236,12 +236,13 @@ def _live(options: argparse.Namespace) -> int:
         for path in summary.kept:
             print(path)
     knobs = summary.knobs
+    speed = {"target_fps": config.target_fps, "iterations": config.iterations}
     if options.save_preset:
-        where = presets.save(options.save_preset, knobs.settings, size=knobs.size)
+        where = presets.save(options.save_preset, knobs.settings, size=knobs.size, **speed)
         print(f"preset {options.save_preset} saved in {where}")
     if not config.headless:
         with contextlib.suppress(NstVideoError):  # only a convenience
-            presets.save(presets.LAST, knobs.settings, size=knobs.size)
+            presets.save(presets.LAST, knobs.settings, size=knobs.size, **speed)
     if summary.interrupted:
         print("nst-video: interrupted", file=sys.stderr)
     return 130 if summary.interrupted else 0

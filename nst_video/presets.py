@@ -64,8 +64,8 @@ def check_name(name: str) -> None:
     _saved()
 
 
-def save(name: str, settings: StyleSettings, *, size: int) -> Path:
-    """Keep what differs from the defaults under this name; answer the file that it is in.
+def save(name: str, settings: StyleSettings, *, size: int, **others: float) -> Path:
+    """Keep what differs from the defaults under this name, and `others` of `LiveConfig`; answer the file that it is in.
 
     Raises:
         SettingsError: the name is one of the program's own.
@@ -73,7 +73,7 @@ def save(name: str, settings: StyleSettings, *, size: int) -> Path:
     """
     if name != LAST:
         check_name(name)
-    options: dict[str, Any] = {"size": size}
+    options: dict[str, Any] = {"size": size, **others}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if value != field.default and "live" in field.metadata["commands"]:

@@ -70,7 +70,6 @@ class Show:
         self._style = 0
         self._mirror = source.mirrored if config.mirror is None else config.mirror
         self._paused = False
-        self._frozen: Pixels | None = None
         self._coming: Pixels | None = None
         self._moment: Moment | None = None
         self._pace = _Pace()
@@ -102,9 +101,9 @@ class Show:
 
     def hold(self, frame: Frame) -> Frame:
         """The frame to be painted: this one, or, while the picture is to hold still, the last one before that."""
-        if self._paused and self._frozen is not None:
-            return replace(frame, pixels=self._frozen)
-        self._frozen = self._coming = frame.pixels
+        if self._paused and self._coming is not None:
+            return replace(frame, pixels=self._coming)
+        self._coming = frame.pixels
         return frame
 
     def take(self, frame: Frame, painted: Painted, came_at: float) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from media import decode, numbers, read_png, stepped, write_clip
 
-from nst_video import session
+from nst_video import presets, session
 from nst_video.cli import main
 from nst_video.device import Compute
 from nst_video.resources import shipped
@@ -393,3 +393,18 @@ def test_what_is_not_installed_is_told_with_its_remedy(
     assert is_one_line(err)
     assert missing in err
     assert remedy in err
+
+
+def test_settings_of_live_are_saved_under_a_name_and_used_again(run: Run, clip: Path, style: Path) -> None:
+    given = ("live", "--source", clip, "--style", style, "--headless", "--frames", 1, "--device", "cpu")
+    code, out, _ = run(*given, "--preset", "fast", "--hue", 30, "--size", 48, "--save-preset", "mine")
+    assert code == 0
+    assert "preset mine saved in" in out
+    assert presets.load("mine") == {"size": 48, "target_fps": 30.0, "iterations": 0, "hue": 30.0}
+    code, _, err = run(*given, "--preset", "mine", "--hue", 200)  # what is given counts more, and is checked
+    assert code == 2
+    assert "--hue must be from -180 to 180" in err
+    assert run(*given, "--preset", "mine", "--quiet")[0] == 0
+    code, _, err = run(*given, "--preset", "yours")
+    assert code == 2
+    assert "there is no preset yours; there is fast, balanced, fine, mine" in err

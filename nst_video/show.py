@@ -202,23 +202,25 @@ class Show:
         self.knobs = replace(self.knobs, settings=_with_style(self.knobs.settings, self._style, count))
         self._message.say(self._style_name)
 
-    def _snapshot(self) -> None:
-        moment = self._moment
-        if moment is None:
+    def _catch(self) -> Moment | None:
+        """This moment, with a flash."""
+        if self._moment is None:
             self._message.say("nothing is painted yet")
-            return
-        self._flashed = time.perf_counter()
-        pixels, source = self._seen(moment.painted.pixels), self._seen(moment.frame.pixels)
-        self._saving.append(self._saver.submit(self._album.keep, pixels, source, self._facts(moment)))
+        else:
+            self._flashed = time.perf_counter()
+        return self._moment
+
+    def _snapshot(self) -> None:
+        moment = self._catch()
+        if moment is not None:
+            pixels, source = self._seen(moment.painted.pixels), self._seen(moment.frame.pixels)
+            self._saving.append(self._saver.submit(self._album.keep, pixels, source, self._facts(moment)))
 
     def _develop(self) -> None:
-        moment = self._moment
-        if moment is None:
-            self._message.say("nothing is painted yet")
-            return
-        self._flashed = time.perf_counter()
-        painting, settings, facts = moment.painted.unfinished, self.knobs.settings, self._facts(moment)
-        self._darkroom.develop(Exposure(moment.frame.pixels, painting, settings, self._mirror, facts))
+        moment = self._catch()
+        if moment is not None:
+            painting, settings, facts = moment.painted.unfinished, self.knobs.settings, self._facts(moment)
+            self._darkroom.develop(Exposure(moment.frame.pixels, painting, settings, self._mirror, facts))
 
     def _keep_developed(self, pixels: Pixels, exposure: Exposure, iterations: int) -> None:
         source = exposure.frame

@@ -102,6 +102,7 @@ class Driver:
 def driver() -> Iterator[Driver]:
     made = Driver()
     yield made
+    run("xdotool", "mouseup", 1)  # a test that failed may have left it down
     made.window.close()
 
 

@@ -29,10 +29,11 @@ from tqdm import tqdm
 from benchmarks.score import Judge
 from nst_video.device import Compute
 from nst_video.frame import Pixels
-from nst_video.image import fit, read_picture, resize, to_image
+from nst_video.image import fit, resize, to_image
 from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses
+from nst_video.pictures import read_picture
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network

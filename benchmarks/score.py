@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from nst_video.frame import Pixels
-from nst_video.image import fit, read_picture, resize, to_image
+from nst_video.image import fit, resize, to_image
 from nst_video.losses import gram_matrix, relative_difference
+from nst_video.pictures import read_picture
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS
 from nst_video.weights import load_network
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from nst_video.frame import Pixels
-from nst_video.image import read_picture
+from nst_video.pictures import read_picture
 from nst_video.resources import shipped
 from nst_video.session import run_image, run_video
 from nst_video.settings import ImageConfig, StyleSettings, VideoConfig

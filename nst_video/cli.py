@@ -12,6 +12,7 @@ import io
 import sys
 import typing
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Any, Literal, NoReturn
@@ -139,7 +140,7 @@ def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any, default: 
     obvious = shown in (None, "") or isinstance(shown, bool)
     help_text = field.metadata["help"] + ("" if obvious else f" (default: {shown})")
     if field.name in POSITIONAL:
-        target.add_argument(field.name, type=Path, metavar=field.name.upper(), help=help_text)
+        target.add_argument(field.name, type=Path if hint is Path else str, metavar=field.name.upper(), help=help_text)
         return
     names = [*([SHORT[field.name]] if field.name in SHORT else []), option_name(field.name)]
     if hint in (bool, bool | None):
@@ -161,6 +162,8 @@ def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any, default: 
 
 def _reader(kind: type, words: Mapping[str, Any]) -> Any:
     """What turns the text of an argument into a value."""
+    if kind is Fraction:
+        return _rate
     if not words:
         return kind
 
@@ -172,6 +175,13 @@ def _reader(kind: type, words: Mapping[str, Any]) -> Any:
             raise argparse.ArgumentTypeError(f"must be {' or '.join(words)} or {number}, not {text!r}") from None
 
     return read
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"must be a rate like 25, 29.97 or 30000/1001, not {text!r}") from None
 
 
 def _settings(kind: Any, options: argparse.Namespace) -> Any:
@@ -204,13 +214,24 @@ def _convert(config: VideoConfig, settings: StyleSettings) -> int:
     with ProgressBar("frame", quiet=config.quiet) as bar:
         summary = session.run_video(config, settings, bar)
     if not config.quiet:
-        print(f"{summary.output}: {summary.done} frames in {summary.seconds:.1f} s ({summary.device})")
+        before = f" ({summary.resumed} were there before)" if summary.resumed else ""
+        print(f"{summary.output}: {summary.done} frames{before} in {summary.seconds:.1f} s ({summary.device})")
+        for note in summary.notes:
+            print(f"nst-video: {note}", file=sys.stderr)
     if summary.interrupted:
-        print(f"nst-video: interrupted; {summary.output} holds what was finished", file=sys.stderr)
+        print(
+            f"nst-video: interrupted; {summary.output} holds the first {summary.done} of {summary.expected} frames, "
+            "the same command with --resume goes on",
+            file=sys.stderr,
+        )
         return 130
     if summary.incomplete:
+        whole = "" if summary.done < summary.expected else ", and not all of them whole"
+        only = "only " if summary.done < summary.expected else ""
+        why = f" ({summary.harm})" if summary.harm else ""
         print(
-            f"nst-video: {config.clip} is damaged: only {summary.done} of {summary.expected} frames could be read",
+            f"nst-video: {config.clip} is damaged: {only}{summary.done} of {summary.expected} frames could be read"
+            f"{whole}{why}",
             file=sys.stderr,
         )
         return 1

@@ -7,14 +7,14 @@ only the binary it brings is used.
 from __future__ import annotations
 
 import contextlib
-import os
+import queue
 import re
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +26,18 @@ from nst_video.frame import Pixels
 
 FINISH_TIMEOUT_S = 600.0
 """How long an encoder may take to finish a film after its last frame (it rewrites the file once)."""
+PATIENCE_S = 60.0
+"""How long a read or a write may take nothing or give nothing, before the process is given up."""
+
+TELL_TIMES = r"metadata=add:key=n:value=0,metadata=print:file=pipe\\:2:direct=1"
+"""A filter that makes ffmpeg write each frame's number and time to its stderr, for `Ffmpeg.times`."""
+_TIME = re.compile(rb"frame:(\d+) +pts:(-?\d+) ")
+_PREFIX = re.compile(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )*(\[\w+\] )?")
+_HARM = re.compile(
+    rb"corrupt decoded frame|corrupt input packet|[Ee]rror submitting packet|error while decoding|partial file"
+    rb"|ended prematurely|Error during demuxing|CRC mismatch|\[in#\d[^\]]*\] \[error\]"
+)
+"""What ffmpeg says of files that are damaged."""
 
 
 def executable() -> str:
@@ -37,13 +49,24 @@ def executable() -> str:
 
 
 class Ffmpeg:
-    """A running ffmpeg with a pipe for raw RGB frames; `what` names the work in errors."""
+    """A running ffmpeg with a pipe for raw RGB frames or text; `what` names the work in errors.
 
-    def __init__(self, arguments: Sequence[str], *, what: str, reads: bool) -> None:
-        self._what = what
+    One that neither gives nor takes anything for `patience` seconds while somebody waits for it is ended.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], *, what: str, reads: bool, patience: float = PATIENCE_S, level: str = "warning"
+    ) -> None:
+        self.harm: str | None = None
+        """What it first said of damage to its input."""
+        self.gave_up = False
+        self._what, self._patience = what, patience
         self._complaints: deque[str] = deque(maxlen=20)
+        self._times: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+        self._waiting_since: float | None = None
+        self._over = threading.Event()
         self._process = subprocess.Popen(
-            [executable(), "-hide_banner", "-loglevel", "error", *arguments],
+            [executable(), "-hide_banner", "-nostats", "-loglevel", f"level+{level}", *arguments],
             stdin=subprocess.DEVNULL if reads else subprocess.PIPE,
             stdout=subprocess.PIPE if reads else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -54,48 +77,69 @@ class Ffmpeg:
         )
         self._listener = threading.Thread(target=self._listen, name="ffmpeg-stderr", daemon=True)
         self._listener.start()
+        threading.Thread(target=self._watch, name="ffmpeg-watch", daemon=True).start()
 
     def frames(self, width: int, height: int) -> Iterator[Pixels]:
-        """Raw RGB frames until the end of the stream.
+        """Raw RGB frames until the end of the stream, or until damage ends it (`harm`).
 
         Raises:
-            WorkError: ffmpeg failed, or its output ended in the middle of a frame.
+            WorkError: ffmpeg died, hung or failed without a single frame; its output ended in the middle of a frame.
         """
         out = _pipe(self._process.stdout)
+        some = False
         while True:
             frame = np.empty((height, width, 3), np.uint8)
-            got = _read_into(out, frame.data.cast("B"))
-            if got == frame.nbytes:
-                yield frame
-            else:
+            got = self._read_into(out, frame.data.cast("B"))
+            if got < frame.nbytes:
                 break
-        if self.finish(timeout=30) or got:
+            some = True
+            yield frame
+        code = self.finish(timeout=30)
+        if code < 0 or self.gave_up or got or (code and not some):
             raise WorkError(f"{self._what}: {self.complaint()}")
+        if code:
+            self.harm = self.harm or self.complaint()
+
+    def next_time(self) -> tuple[int, int]:
+        """Number and time, in units of the stream's time base, of the next frame that has passed `TELL_TIMES`."""
+        try:
+            return self._times.get(timeout=self._patience)
+        except queue.Empty:
+            raise WorkError(f"{self._what}: ffmpeg did not tell when a frame is shown") from None
 
     def pictures(self) -> Iterator[Pixels]:
-        """The PPM pictures that `stream` sends, each of a size of its own, until it ends or is ended."""
+        """PPM pictures, each of a size of its own, until it ends or is ended."""
         out = _pipe(self._process.stdout)
-        while size := _ppm_size(out):
+        while size := self._ppm_size(out):
             picture = np.empty((size[1], size[0], 3), np.uint8)
-            if _read_into(out, picture.data.cast("B")) < picture.nbytes:
+            if self._read_into(out, picture.data.cast("B")) < picture.nbytes:
                 return
             yield picture
+
+    def drain(self) -> None:
+        """Read whatever it writes, until it ends."""
+        out, buffer = _pipe(self._process.stdout), memoryview(bytearray(65536))
+        while self._read_into(out, buffer[:1]):
+            pass
 
     def end(self) -> None:
         """Tell it to end at once, from any thread; the one that reads from it sees the end of the stream."""
         self._process.kill()
 
-    def feed(self, frame: Pixels) -> None:
-        """Write one frame.
+    def feed(self, *parts: bytes | Pixels) -> None:
+        """Write bytes or the pixels of frames.
 
         Raises:
             WorkError: ffmpeg is gone; its own words say why.
         """
+        pipe = _pipe(self._process.stdin)
         try:
-            data = np.ascontiguousarray(frame).data.cast("B")
-            pipe = _pipe(self._process.stdin)
-            while data:
-                data = data[pipe.write(data) :]
+            for part in parts:
+                data = memoryview(part) if isinstance(part, bytes) else np.ascontiguousarray(part).data.cast("B")
+                while data:
+                    self._waiting_since = time.monotonic()
+                    data = data[pipe.write(data) :]
+                    self._waiting_since = None
         except (BrokenPipeError, OSError):
             self.finish(timeout=30)
             raise WorkError(f"{self._what}: {self.complaint()}") from None
@@ -111,18 +155,22 @@ class Ffmpeg:
             self.kill()
             self._complaints.append(f"ffmpeg did not finish within {timeout:g} s")
             return -signal.SIGTERM
+        self._over.set()
         self._listener.join(timeout=5)
         self._close_pipes()
         return code
 
     def kill(self) -> None:
         """End it at once; harmless when it has ended."""
+        self._over.set()
         self._process.kill()
         self._process.wait()
         self._close_pipes()
 
     def complaint(self) -> str:
         """The last thing ffmpeg said on stderr."""
+        if self.gave_up:
+            return f"ffmpeg did nothing for {self._patience:g} s"
         return self._complaints[-1] if self._complaints else "ffmpeg stopped without a word"
 
     def _close_pipes(self) -> None:
@@ -134,20 +182,43 @@ class Ffmpeg:
     def _listen(self) -> None:
         with _pipe(self._process.stderr) as lines:
             for line in lines:
-                text = line.decode(errors="replace").strip()
-                if text and "Conversion failed" not in text:
+                if told := _TIME.search(line):  # anywhere: a decoder's thread may be in the middle of a line
+                    self._times.put((int(told[1]), int(told[2])))
+                    continue
+                text = _PREFIX.sub("", line.decode(errors="replace").strip())
+                if self.harm is None and _HARM.search(line):
+                    self.harm = text
+                if text and not text.startswith("n=") and "Conversion failed" not in text and b"[warning]" not in line:
                     self._complaints.append(text)
 
+    def _watch(self) -> None:
+        while not self._over.wait(min(1.0, self._patience / 20)):
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > self._patience:
+                self.gave_up = True
+                self._process.kill()
+                return
 
-def decode(clip: Path, width: int, height: int, *, start: float = 0.0, duration: float | None = None) -> Ffmpeg:
-    """Decode the first video stream, upright, to RGB at width×height: each frame once, whatever its timing."""
-    window = (["-ss", f"{start:.6f}"] if start else []) + (["-t", f"{duration:.6f}"] if duration is not None else [])
-    arguments = [
-        *window, "-i", plain(clip), "-map", "0:V:0", "-fps_mode", "passthrough",
-        "-vf", f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1",
-    ]  # fmt: skip
-    return Ffmpeg(arguments, what=f"cannot decode {clip}", reads=True)
+    def _read_into(self, pipe: IO[bytes], buffer: memoryview) -> int:
+        got = 0
+        self._waiting_since = time.monotonic()
+        while got < len(buffer):
+            count = pipe.readinto(buffer[got:])  # type: ignore[attr-defined]
+            if not count:
+                break
+            got += count
+        self._waiting_since = None
+        return got
+
+    def _ppm_size(self, pipe: IO[bytes]) -> tuple[int, int] | None:
+        """Width and height from a PPM's header; None at the end of the stream. Reads not a byte more."""
+        header, byte = b"", bytearray(1)
+        while header.count(b"\n") < 3:
+            if not self._read_into(pipe, memoryview(byte)):
+                return None
+            header += byte
+        width, height = header.split()[1:3]
+        return int(width), int(height)
 
 
 def stream(url: str) -> Ffmpeg:
@@ -166,118 +237,24 @@ def stream(url: str) -> Ffmpeg:
     return Ffmpeg(arguments, what=f"cannot receive {url}", reads=True)
 
 
-_DISCARD = 4  # AV_PKT_FLAG_DISCARD: what an edit list cuts away
-_CUT_SHORT = re.compile(rb"partial file|ended prematurely")
+def run(arguments: Sequence[str], *, level: str = "warning") -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg to its end, without a pipe to it.
 
-
-@dataclass(frozen=True)
-class Packets:
-    """The pictures of a video stream as they lie in the file: when each comes, in seconds from the first, in order."""
-
-    times: list[float]
-    end: float
-    damaged: bool
-    """The file ends before its stream does."""
-
-
-def packets(clip: Path) -> Packets:
-    """Read the times of all packets of the first video stream, without decoding any.
-
-    A container's own word on lengths and rates is often an estimate. By dts, which every file has; the order of
-    pictures within a group does not matter here. No times when there is no video or no file.
+    Raises:
+        WorkError: it took more than `FINISH_TIMEOUT_S`.
     """
-    done = _run(["-i", plain(clip), "-map", "0:V:0", "-c", "copy", "-copyts", "-f", "framecrc", "-"])
-    base, found = 0.0, []
-    for line in done.stdout.decode().splitlines():
-        if line.startswith("#tb 0:"):
-            numerator, denominator = line.removeprefix("#tb 0:").split("/")
-            base = int(numerator) / int(denominator)
-        elif not line.startswith("#"):
-            _, dts, _, length, _, _, *more = map(str.strip, line.split(","))
-            if not any(part.startswith("F=") and int(part[2:], 16) & _DISCARD for part in more):
-                found.append((int(dts), int(length)))
-    found.sort()
-    times = [(dts - found[0][0]) * base for dts, _ in found]
-    end = times[-1] + found[-1][1] * base if found else 0.0
-    return Packets(times, end, bool(_CUT_SHORT.search(done.stderr)))
-
-
-def encode(
-    output: Path,
-    width: int,
-    height: int,
-    frame_rate: tuple[int, int],
-    *,
-    codec: str,
-    crf: int,
-    preset: str = "medium",
-    audio_from: Path | None = None,
-    copy_audio: bool = True,
-    start: float = 0.0,
-    duration: float | None = None,
-) -> Ffmpeg:
-    """Encode RGB frames of width×height; with the sound of `audio_from` from `start` on, for `duration` seconds.
-
-    4:2:0 has no odd sizes: an odd last column or row is dropped, nothing is rescaled. Colours are converted to and
-    tagged as bt709 limited range, which all players agree on.
-    """
-    library = {"h264": "libx264", "h265": "libx265"}[codec]
-    window = (["-ss", f"{start:.6f}"] if start else []) + (["-t", f"{duration:.6f}"] if duration is not None else [])
-    sound = ["-map", "1:a?", "-c:a", "copy" if copy_audio else "aac"]
-    filters = (
-        f"crop={width // 2 * 2}:{height // 2 * 2}:0:0,"
-        "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p,"
-        "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
-    )
-    arguments = [
-        "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
-        "-r", "{}/{}".format(*frame_rate), "-i", "pipe:0",
-        *([*window, "-i", plain(audio_from)] if audio_from else []),
-        "-map", "0:v", *(sound if audio_from else []),
-        "-vf", filters, "-c:v", library, "-crf", str(crf), "-preset", preset,
-        *(["-x265-params", "log-level=error", "-tag:v", "hvc1"] if codec == "h265" else []),
-        *(["-movflags", "+faststart"] if output.suffix.lower() != ".mkv" else []),
-        plain(output),
-    ]  # fmt: skip
-    return Ffmpeg(arguments, what=f"cannot write {output}", reads=False)
-
-
-def audio_fits(clip: Path, output: Path) -> bool:
-    """Whether the clip's sound can be copied into a file like `output` as it is; tried on its first moments.
-
-    Writes and removes a small file beside `output`.
-    """
-    trial = output.with_name(f"{output.stem}.sound{output.suffix}")
-    try:
-        done = _run(["-t", "0.5", "-i", plain(clip), "-map", "0:a", "-c", "copy", plain(trial)])
-    finally:
-        trial.unlink(missing_ok=True)
-    unplayable = _UNPLAYABLE.get(output.suffix.lower())
-    return done.returncode == 0 and (unplayable is None or not re.search(unplayable, done.stderr))
-
-
-# What ffmpeg does put into such files, and hardly a player finds there.
-_UNPLAYABLE = {".mp4": rb"Audio: (pcm|vorbis)", ".m4v": rb"Audio: (pcm|vorbis)", ".mov": rb"Audio: vorbis"}
-
-
-def cut(film: Path, seconds: float) -> None:
-    """Shorten a film to `seconds` in place, without encoding it again; left as it is if that fails."""
-    shorter = film.with_name(f"{film.stem}.cut{film.suffix}")
-    try:
-        done = _run(["-i", plain(film), "-t", f"{seconds:.6f}", "-map", "0", "-c", "copy", plain(shorter)])
-        if done.returncode == 0:
-            os.replace(shorter, film)
-    finally:
-        shorter.unlink(missing_ok=True)
-
-
-def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    """Run ffmpeg to its end without a pipe."""
-    command = [executable(), "-nostdin", "-y", *arguments]
+    command = [executable(), "-hide_banner", "-nostdin", "-nostats", "-loglevel", f"level+{level}", "-y", *arguments]
     try:
         return subprocess.run(command, capture_output=True, timeout=FINISH_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise WorkError(f"ffmpeg did not finish within {FINISH_TIMEOUT_S:g} s: {' '.join(arguments)}") from None
+
+
+def last_words(stderr: bytes) -> str:
+    """The last thing that a process which has failed said, without ffmpeg's own marks."""
+    texts = [_PREFIX.sub("", line.strip()) for line in stderr.decode(errors="replace").splitlines()]
+    said = [text for text in texts if text and "Conversion failed" not in text]
+    return said[-1] if said else "ffmpeg stopped without a word"
 
 
 def plain(path: Path) -> str:
@@ -290,23 +267,7 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _ppm_size(pipe: IO[bytes]) -> tuple[int, int] | None:
-    """Width and height from a PPM's header; None at the end of the stream. Reads not a byte more."""
-    header = b""
-    while header.count(b"\n") < 3:
-        byte = pipe.read(1)
-        if not byte:
-            return None
-        header += byte
-    width, height = header.split()[1:3]
-    return int(width), int(height)
-
-
-def _read_into(pipe: IO[bytes], buffer: memoryview) -> int:
-    got = 0
-    while got < len(buffer):
-        count = pipe.readinto(buffer[got:])  # type: ignore[attr-defined]
-        if not count:
-            break
-        got += count
-    return got
+def harm(stderr: bytes) -> str | None:
+    """What ffmpeg first said of damage to its input."""
+    found = next((line for line in stderr.splitlines() if _HARM.search(line)), None)
+    return None if found is None else last_words(found)

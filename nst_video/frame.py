@@ -16,16 +16,23 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a stream and when it is shown: `pts` × `time_base` seconds after the stream's start."""
+    """One picture of a stream and when it is shown: from `pts` on, for `duration` (0: not known), in units of
+    `time_base` seconds after the stream's first one."""
 
     pixels: Pixels
     index: int
     pts: int
     time_base: Fraction
+    duration: int = 0
+
+    @property
+    def time(self) -> Fraction:
+        """Seconds, exactly."""
+        return self.pts * self.time_base
 
     @property
     def seconds(self) -> float:
-        return float(self.pts * self.time_base)
+        return float(self.time)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class StreamInfo:
     frame_rate: Fraction
     frame_count: int
     """How many frames there are; of a file that was cut short, how many there should be; 0 of what has no end."""
+    time_base: Fraction = Fraction(0)
+    """What times are multiples of; 0 if nobody knows."""
+    offset: Fraction = Fraction(0)
+    """Seconds from the beginning of the file (or of the wanted part of it), where its sound begins, to the first
+    frame."""
 
 
 class LiveSource(Protocol):

@@ -5,37 +5,13 @@ An *image* is a float32 tensor in [0, 1], (1, 3, H, W), RGB; *pixels* are uint8,
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_video.errors import SourceError
 from nst_video.frame import Pixels
-
-
-def read_picture(path: Path) -> Pixels:
-    """The picture in a file, upright by its EXIF tag, without alpha.
-
-    Raises:
-        SourceError: there is no such file, or it is no picture.
-    """
-    if not path.is_file():
-        raise SourceError(f"no picture {path}")
-    try:
-        data = np.fromfile(path, dtype=np.uint8)  # cv2.imread cannot open every path on Windows
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from None
-    try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error:  # a header that announces more pixels than OpenCV takes
-        bgr = None
-    if bgr is None:
-        raise SourceError(f"{path} is not a picture that can be read (PNG, JPEG, WebP, TIFF, BMP …)")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def to_image(pixels: Pixels, device: torch.device | None = None) -> Tensor:

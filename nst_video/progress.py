@@ -34,12 +34,14 @@ class ProgressBar:
         loss = progress.detail or f"loss {progress.losses['total']:.4f}"
         if sys.stderr.isatty():
             if self._bar is None:
-                self._bar = tqdm(total=progress.total, unit=f" {self._unit}s", dynamic_ncols=True)
+                self._bar = tqdm(
+                    total=progress.total, initial=progress.before, unit=f" {self._unit}s", dynamic_ncols=True
+                )
             self._bar.set_postfix_str(loss, refresh=bool(progress.detail))
             self._bar.update(progress.done - self._bar.n)
         elif (now := time.monotonic()) - self._told > EVERY_S or progress.done == progress.total:
             self._told = now
-            rate = progress.done / max(now - self._begun, 1e-9)
+            rate = (progress.done - progress.before) / max(now - self._begun, 1e-9)
             of = "" if progress.total is None else f" of {progress.total}"
             left = ""
             if progress.total is not None and rate:

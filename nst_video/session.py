@@ -15,22 +15,28 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
+from nst_video import checkpoint
 from nst_video.budget import Budget
+from nst_video.container import RECORDING_SUFFIXES, choose_encoder
 from nst_video.controls import Knobs
 from nst_video.darkroom import Darkroom, Keep
 from nst_video.device import Compute
-from nst_video.errors import SinkError
+from nst_video.errors import SinkError, WorkError
 from nst_video.feeds import open_source
+from nst_video.film import SEGMENT, Film
+from nst_video.fingerprint import fingerprint
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Frame, Pixels
-from nst_video.image import read_picture, resize
+from nst_video.image import resize
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses
+from nst_video.parts import Parts
+from nst_video.pictures import PICTURE_SUFFIXES, read_picture
 from nst_video.pipeline import Channel, Pipeline
-from nst_video.settings import ConvertConfig, ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
+from nst_video.settings import ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
 from nst_video.show import Show
-from nst_video.sinks import FILM_SUFFIXES, PICTURE_SUFFIXES, Album, VideoWriter, check_output, write_picture
-from nst_video.sources import VideoFile
+from nst_video.sinks import Album, check_film, check_output, write_picture
+from nst_video.sources import Source, fetch, files, is_url, open_clip
 from nst_video.stylizer import Painted, Painting, Prepared, State, Stylizer
 from nst_video.weights import load_network
 from nst_video.window import check_display
@@ -48,6 +54,8 @@ class Progress:
     total: int | None
     losses: dict[str, float]
     detail: str = ""
+    before: int = 0
+    """How many of them an earlier run has done."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,17 @@ class Summary:
     seconds: float
     device: str
     interrupted: bool = False
+    resumed: int = 0
+    """Frames that an earlier run had done."""
+    harm: str | None = None
+    """What ffmpeg said of damage to the source."""
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than one might expect."""
 
     @property
     def incomplete(self) -> bool:
-        """Clearly fewer frames came than the file holds or should hold."""
-        return not self.interrupted and self.done < 0.98 * self.expected - 1
+        """The source is damaged, or clearly fewer frames came than it holds."""
+        return not self.interrupted and (self.harm is not None or self.done < 0.98 * self.expected - 1)
 
 
 @dataclass(frozen=True)
@@ -96,10 +110,13 @@ OnProgress = Callable[[Progress], None]
 
 def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:
     """Paint one still picture. Raises the errors of `nst_video.errors`."""
-    _check_outputs(config, PICTURE_SUFFIXES, config.content)
+    weights = (config.weights, config.refine_weights)
+    inputs = (config.content, *config.style, *(path for path in weights if path is not None))
+    check_output(config.output, PICTURE_SUFFIXES, inputs)
+    _check_log(config, (*inputs, config.output))
     begun = time.perf_counter()
     with ExitStack() as stack:
-        content = read_picture(config.content)
+        content = read_picture(config.content, max_pixels=config.max_pixels)
         last = config.refine_iterations
         stylizers = []
         if last < config.iterations:
@@ -132,12 +149,13 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
 
     Until the first frame is done `on_progress` is called from a thread of its own, then from the caller's.
     Ctrl-C (KeyboardInterrupt in the calling thread) ends the film after the frames that are in hand; a second one
-    gives up. Raises the errors of `nst_video.errors`, and then leaves no output.
+    gives up. Raises the errors of `nst_video.errors`. However it ends, another run can go on where it stopped.
     """
-    _check_outputs(config, FILM_SUFFIXES, config.clip)
+    clip = _check_video(config)
     begun = time.perf_counter()
     with ExitStack() as stack:
-        source = VideoFile(config.clip, start=config.start, end=config.end)
+        encoder = choose_encoder(config.output, config.codec, config.crf, hardware=config.hardware)
+        source = None if is_url(config.clip) else _open(config, config.clip)
         stylizer, compute, _ = _stylizer(
             config,
             settings,
@@ -146,55 +164,79 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             flow=FlowEstimator() if config.flow == "dis" else None,
             memory=config.long_term,
         )
-        log = _open_log(config, stack)
+        parts = Parts(config.output, fingerprint(config, settings, clip), resume=config.resume)
+        stack.callback(parts.close)
+        source = source or _fetched(config, parts, on_progress)
+        skip = parts.frames
+        state = checkpoint.unpack(parts.state(len(parts.segments) - 1), compute.device) if skip else None
+        log = _open_log(config, stack, keep=skip)
         # Left in this order: decoder and encoder end, then the threads that may be waiting for them.
         pipeline = stack.enter_context(Pipeline())
         stack.callback(source.close)
-        sink = VideoWriter(
+        film = Film(
             config.output,
-            source.info.width,
-            source.info.height,
-            source.info.frame_rate,
-            codec=config.codec,
-            crf=config.crf,
-            audio_from=config.clip if config.audio else None,
+            parts,
+            source.info,
+            encoder,
+            sound=source.sound if config.audio else None,
             start=config.start,
             duration=None if config.end is None else config.end - config.start,
         )
-        stack.callback(sink.discard)  # harmless once it is closed
+        stack.callback(film.discard)  # harmless once it is closed
+
+        def tell(done: int, losses: dict[str, float], detail: str = "") -> None:
+            on_progress(Progress(done, max(done, source.info.frame_count), losses, detail, before=skip))
 
         def report(index: int, iteration: int, losses: Losses) -> None:
             pipeline.check()
             if index == 0 and iteration % REPORT_EVERY == 0:  # the long one
-                detail = f"first frame: {iteration} of {config.first_iterations} iterations"
-                on_progress(Progress(0, source.info.frame_count, losses.values(), detail))
+                tell(0, losses.values(), f"first frame: {iteration} of {config.first_iterations} iterations")
 
         def write(item: _Finished) -> tuple[_Finished, float]:
             started = time.perf_counter()
-            sink.write(replace(item.frame, pixels=item.painted.pixels))
+            ends = (item.frame.index + 1) % SEGMENT == 0
+            film.write(
+                replace(item.frame, pixels=item.painted.pixels), (lambda: checkpoint.pack(item.state)) if ends else None
+            )
             return item, time.perf_counter() - started
 
-        done, interrupted, losses = 0, False, dict[str, float]()
+        done, interrupted, losses = skip, False, dict[str, float]()
         knobs = Knobs(settings, config.size)
-        finished = _paint_all(pipeline, pipeline.read(_timed(source)), stylizer, lambda: knobs, report)
+        frames = pipeline.read(_timed(source.frames(skip)))
+        finished = _paint_all(pipeline, frames, stylizer, lambda: knobs, report, state=state)
         written = pipeline.stage("write", write, finished)
-        while True:
-            try:
-                for item, write_seconds in pipeline.results(written):
-                    done += 1
-                    _log(log, item.frame, item.painted, {"read": item.read_seconds, "write": write_seconds})
-                    losses = item.painted.losses
-                    on_progress(Progress(done, source.info.frame_count, losses))
-                sink.close(interrupted=interrupted)
-                break
-            except KeyboardInterrupt:
-                if interrupted or not done:
-                    raise
-                interrupted = True
-                pipeline.stop()
-                on_progress(Progress(done, source.info.frame_count, losses, "finishing; Ctrl-C again gives up"))
-    seconds_all = time.perf_counter() - begun
-    return Summary(config.output, done, source.info.frame_count, seconds_all, compute.name, interrupted)
+        try:
+            while True:
+                try:
+                    for item, write_seconds in pipeline.results(written):
+                        done += 1
+                        _log(log, item.frame, item.painted, {"read": item.read_seconds, "write": write_seconds})
+                        losses = item.painted.losses
+                        tell(done, losses)
+                    film.close(interrupted=interrupted)
+                    break
+                except KeyboardInterrupt:
+                    if interrupted or not done:
+                        raise
+                    interrupted = True
+                    pipeline.stop()
+                    tell(done, losses, "finishing; Ctrl-C again gives up")
+        except WorkError as error:
+            film.discard()
+            kept = f"; {parts.frames} frames are kept, --resume goes on from there" if parts.segments else ""
+            raise WorkError(f"{error}{kept}") from error
+    notes = (*(f"begun anew, as {', '.join(parts.replaced)} changed" for _ in parts.replaced[:1]), *film.notes)
+    return Summary(
+        config.output,
+        done,
+        max(done, source.info.frame_count),
+        time.perf_counter() - begun,
+        compute.name,
+        interrupted,
+        resumed=skip,
+        harm=source.harm,
+        notes=notes,
+    )
 
 
 def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgress) -> LiveSummary:
@@ -216,7 +258,7 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
 
         def darkroom(keep: Keep) -> Darkroom:
             def develops() -> Stylizer:
-                styles = [read_picture(path) for path in config.style]
+                styles = [read_picture(path, max_pixels=config.max_pixels) for path in config.style]
                 return Stylizer(network, styles, compute=compute, size=config.size, iterations=1)
 
             return Darkroom(develops, compute, iterations=config.snapshot_iterations, keep=keep)
@@ -272,6 +314,8 @@ class _Read:
 @dataclass(frozen=True)
 class _Finished(_Read):
     painted: Painted
+    state: State
+    """What the next frame begins with."""
 
 
 def _paint_all(
@@ -283,14 +327,14 @@ def _paint_all(
     budget: Budget | None = None,
     *,
     hold: Callable[[Frame], Frame] = lambda frame: frame,
+    state: State | None = None,
 ) -> Channel[_Finished]:
     """Three stages: while a frame is painted, the next one is prepared and the last one finished.
 
     `knobs` are asked for at each stage of each frame; `hold` may put another frame in a frame's place; `on_iteration`
-    gets the frame's index, the number of iterations done, and the losses.
+    gets the frame's index, the number of iterations done, and the losses; `state` is what the first frame begins with.
     """
-    before: Prepared | None = None
-    state: State | None = None
+    before = None if state is None else state.prepared
     begun = knobs().begun
 
     def prepare(item: _Read) -> tuple[_Read, Prepared]:
@@ -299,7 +343,7 @@ def _paint_all(
         before = stylizer.prepare(item.frame.pixels, before, size=knobs().size)
         return item, before
 
-    def paint(both: tuple[_Read, Prepared]) -> tuple[_Read, Painting]:
+    def paint(both: tuple[_Read, Prepared]) -> tuple[_Read, Painting, State]:
         nonlocal state, begun
         (item, prepared), now, wanted = both, time.perf_counter(), knobs()
         if wanted.begun != begun:
@@ -315,11 +359,12 @@ def _paint_all(
         if budget is not None and painting.iterations and not first:  # which waits for much that is done once
             iterating = painting.seconds["optimize"]
             budget.spent(painting.iterations, iterating, time.perf_counter() - now - iterating)
-        return item, painting
+        return item, painting, state
 
-    def finish(both: tuple[_Read, Painting]) -> _Finished:
-        item, painting = both
-        return _Finished(item.frame, item.came_at, item.read_seconds, stylizer.finish(painting, knobs().settings))
+    def finish(all_of_it: tuple[_Read, Painting, State]) -> _Finished:
+        item, painting, state = all_of_it
+        painted = stylizer.finish(painting, knobs().settings)
+        return _Finished(item.frame, item.came_at, item.read_seconds, painted, state)
 
     prepared = pipeline.stage("prepare", prepare, frames, ahead=1, modest=True)
     painted = pipeline.stage("paint", paint, prepared, ahead=1)
@@ -336,7 +381,7 @@ def _stylizer(
     memory: tuple[int, ...] = (),
 ) -> tuple[Stylizer, Compute, FeatureNetwork]:
     config.check_blend(settings)
-    styles = [read_picture(path) for path in config.style]
+    styles = [read_picture(path, max_pixels=config.max_pixels) for path in config.style]
     compute = Compute.choose(config.device, config.precision, config.threads)
     network = load_network(config.network, weights=config.weights, pooling=config.pooling, progress=not config.quiet)
     network.check_layers(settings.content_layers, "--content-layers")
@@ -358,7 +403,10 @@ def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
     """The image that the optimiser begins with, of the shape that it works `content` at."""
     start = stylizer.worked(content)
     if config.init == "style":
-        start = resize(stylizer.worked(read_picture(config.style[0])), (start.shape[2], start.shape[3]))
+        start = resize(
+            stylizer.worked(read_picture(config.style[0], max_pixels=config.max_pixels)),
+            (start.shape[2], start.shape[3]),
+        )
     dice = torch.Generator().manual_seed(config.seed)
     noise = torch.rand(start.shape, generator=dice).to(start)
     return torch.lerp(start, noise, 1.0 if config.init == "noise" else config.init_noise)
@@ -375,11 +423,26 @@ def _timed(source: Iterable[Frame]) -> Iterator[_Read]:
         yield _Read(frame, now, now - started)
 
 
-def _check_outputs(config: ConvertConfig, suffixes: tuple[str, ...], content: Path) -> None:
-    weights = (config.weights, config.refine_weights if isinstance(config, ImageConfig) else None)
-    inputs = (content, *config.style, *(path for path in weights if path is not None))
-    check_output(config.output, suffixes, inputs)
+def _check_video(config: VideoConfig) -> list[Path]:
+    """What can be known to fail before anything is opened; the files that the clip consists of."""
+    clip = [] if is_url(config.clip) else files(config.clip)
+    inputs = (*clip, *config.style, *([] if config.weights is None else [config.weights]))
+    check_film(config.output, inputs, resumes=config.resume is not False)
     _check_log(config, (*inputs, config.output))
+    return clip
+
+
+def _open(config: VideoConfig, clip: str | Path) -> Source:
+    return open_clip(clip, start=config.start, end=config.end, fps=config.fps, max_pixels=config.max_pixels)
+
+
+def _fetched(config: VideoConfig, parts: Parts, on_progress: OnProgress) -> Source:
+    """What a URL sends, kept until the film is done: it may be asked for again."""
+    copy = parts.folder / "source.mkv"
+    if not copy.exists():
+        on_progress(Progress(0, None, {}, f"fetching {config.clip}"))
+        fetch(str(config.clip), copy, duration=config.end)
+    return _open(config, copy)
 
 
 def _check_live(config: LiveConfig) -> None:
@@ -387,13 +450,13 @@ def _check_live(config: LiveConfig) -> None:
     inputs = (*config.style, *([] if config.weights is None else [config.weights]))
     inputs += () if config.source is None or "://" in config.source else (Path(config.source),)
     if config.record is not None:
-        check_output(config.record, FILM_SUFFIXES, inputs)
+        check_output(config.record, RECORDING_SUFFIXES, inputs)
         inputs += (config.record,)
     _check_log(config, inputs)
     if config.snapshot_dir is not None:
         Album.check(config.snapshot_dir)
     for path in config.style:
-        read_picture(path)
+        read_picture(path, max_pixels=config.max_pixels)
     if not config.headless:
         check_display()
 
@@ -403,10 +466,15 @@ def _check_log(config: SessionConfig, others: tuple[Path, ...]) -> None:
         check_output(config.log_json, None, others)
 
 
-def _open_log(config: SessionConfig, stack: ExitStack) -> TextIO | None:
+def _open_log(config: SessionConfig, stack: ExitStack, *, keep: int = 0) -> TextIO | None:
+    """The log, with what an earlier run wrote about the first `keep` frames."""
     if config.log_json is None:
         return None
     try:
+        if keep and config.log_json.exists():
+            lines = config.log_json.read_text(encoding="utf-8").splitlines()[:keep]
+            config.log_json.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            return stack.enter_context(config.log_json.open("a", encoding="utf-8"))
         return stack.enter_context(config.log_json.open("w", encoding="utf-8"))
     except OSError as error:
         raise SinkError(f"cannot write --log-json {config.log_json}: {error.strerror}") from None

@@ -11,6 +11,7 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -22,6 +23,7 @@ CONTENT_LAYERS = ("relu4_2",)
 
 Network = Literal["lite", "vgg19", "vgg19-caffe"]
 Flow = Literal["dis", "none"]
+MAX_PIXELS = 80_000_000
 FLOW_HELP = "optical flow that carries the painting from frame to frame"
 
 
@@ -62,7 +64,7 @@ class _Checked:
             if typing.get_origin(hints[field.name]) is Literal and value not in choices:
                 raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
             for number in value if isinstance(value, tuple) else (value,):
-                if isinstance(number, bool) or not isinstance(number, (int, float)):
+                if isinstance(number, bool) or not isinstance(number, (int, float, Fraction)):
                     continue
                 low, high = bounds["low"], bounds["high"]
                 if not low <= number <= high or not math.isfinite(number):
@@ -178,6 +180,9 @@ class SessionConfig(_Checked):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", help="where to compute")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting("auto", help="number format of the network")
     threads: int = setting(0, low=0, high=1024, help="CPU threads to compute with; 0 leaves it to the machine")
+    max_pixels: int = setting(
+        MAX_PIXELS, low=1, high=2**31 - 1, metavar="N", help="the largest picture to decode, in pixels (width × height)"
+    )
     seed: int = setting(0, low=0, high=2**63 - 1, help="for everything random: the noise of a start (films have none)")
     log_json: Path | None = setting(None, metavar="FILE", help="write a line of JSON for each image or frame")
     quiet: bool = setting(False, help="print nothing but errors")
@@ -235,7 +240,9 @@ class ImageConfig(ConvertConfig):
 class VideoConfig(ConvertConfig):
     """One clip, from file to file."""
 
-    clip: Path = setting(help="any video file that ffmpeg reads")
+    clip: str | Path = setting(
+        help="a video file, a GIF, a URL, a folder of pictures, names like frames/%%05d.png, a glob in quotes"
+    )
     size: int = setting(320, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
     iterations: int = setting(10, low=1, high=100_000, help="optimiser steps per frame")
     first_iterations: int = setting(
@@ -254,14 +261,37 @@ class VideoConfig(ConvertConfig):
     end: float | None = setting(
         None, low=0, commands=("video",), metavar="SECONDS", help="where to stop in the clip (default: its end)"
     )
-    codec: Literal["h264", "h265"] = setting("h264", commands=("video",), help="how the film is compressed")
+    fps: Fraction | None = setting(
+        None,
+        low=0.01,
+        high=1000,
+        commands=("video",),
+        metavar="RATE",
+        help="frames a second, like 25, 29.97 or 30000/1001 (default: each frame at its own time; pictures: 25)",
+    )
+    codec: Literal["auto", "h264", "h265", "vp9"] = setting(
+        "auto", commands=("video",), help="how the film is compressed; auto: vp9 in .webm, else h264"
+    )
+    hardware: bool = setting(
+        False, commands=("video",), help="compress on the graphics card, if a trial shows that it can"
+    )
     crf: int = setting(
         18, low=1, high=51, commands=("video",), help="quality of the compression: lower is better and larger"
     )
-    audio: bool = setting(True, commands=("video",), help="keep the clip's sound")
+    audio: bool = setting(True, commands=("video",), help="keep the clip's sound, subtitles, chapters and title")
+    resume: bool | None = setting(
+        None,
+        commands=("video",),
+        help="go on where an interrupted run stopped, or begin anew (default: go on if all settings are the same)",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.fps is not None:  # NTSC's rates are written 23.976, 29.97, 59.94
+            given = Fraction(self.fps)
+            ntsc = Fraction(round(given * Fraction(1001, 1000)) * 1000, 1001)
+            meant = given.denominator > 1 and abs(given - ntsc) < Fraction(6, 1000)
+            object.__setattr__(self, "fps", ntsc if meant else given)
         if self.end is not None and self.end <= self.start:
             raise SettingsError(f"--end must lie behind --start ({self.start:g} s), not at {self.end:g} s")
 

@@ -22,12 +22,28 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from nst_video import ffmpeg
+from nst_video import container, matroska
 from nst_video.errors import NstVideoError, SinkError, WorkError
-from nst_video.frame import Frame, Pixels
+from nst_video.frame import Pixels
+from nst_video.pictures import numbered
 
-FILM_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+
+def check_film(output: Path, inputs: tuple[Path, ...] = (), *, resumes: bool = False) -> None:
+    """The same for a film, which may also be pictures in a row, `frames/%05d.png` or a folder. Those must not be mixed
+    with others, unless the run `resumes` one that has written some.
+
+    Raises:
+        SinkError: as `check_output`; there are such pictures already.
+    """
+    if not container.is_row(output):
+        check_output(output, container.FILM_SUFFIXES, inputs)
+        return
+    pattern = output / "%05d.png" if output.is_dir() else output
+    check_output(pattern, None)
+    if numbered(pattern) and not resumes:
+        raise SinkError(
+            f"cannot write {pattern}: there are such pictures already; remove them or choose another folder"
+        )
 
 
 def check_output(output: Path, suffixes: tuple[str, ...] | None, inputs: tuple[Path, ...] = ()) -> None:
@@ -61,45 +77,29 @@ def _partial(output: Path) -> Path:
 
 
 class VideoWriter:
-    """An H.264 or H.265 film with the sound of `audio_from`, if given, from `start` on."""
+    """An H.264 film of evenly spaced frames, in one piece, without sound."""
 
-    def __init__(
-        self,
-        output: Path,
-        width: int,
-        height: int,
-        frame_rate: Fraction,
-        *,
-        codec: str,
-        crf: int,
-        preset: str = "medium",
-        audio_from: Path | None = None,
-        start: float = 0.0,
-        duration: float | None = None,
-    ) -> None:
-        self._output, self._frame_rate, self._written, self._done = output, frame_rate, 0, False
+    def __init__(self, output: Path, width: int, height: int, frame_rate: Fraction, *, crf: int, preset: str) -> None:
+        self._output, self._step, self._written, self._done = output, 1 / frame_rate, 0, False
         self._partial = _partial(output)
-        self._encoder = ffmpeg.encode(
+        self._encoder = container.encode(
             self._partial,
             width,
             height,
-            frame_rate.as_integer_ratio(),
-            codec=codec,
-            crf=crf,
-            preset=preset,
-            audio_from=audio_from,
-            copy_audio=audio_from is None or ffmpeg.audio_fits(audio_from, self._partial),
-            start=start,
-            duration=duration,
+            container.choose_encoder(output, "h264", crf, preset=preset),
+            per_second=container.units(frame_rate, self._step),
+            muxer=container.container_of(output).muxer,
         )
+        self._encoder.feed(matroska.head(width, height, frame_rate))
 
-    def write(self, frame: Frame) -> None:
+    def write(self, pixels: Pixels) -> None:
         """Append a frame. Raises WorkError if the encoder has died."""
-        self._encoder.feed(frame.pixels)
+        head = matroska.block(self._written * self._step, self._step, pixels.nbytes)
+        self._encoder.feed(head, pixels)
         self._written += 1
 
-    def close(self, *, interrupted: bool = False) -> None:
-        """Finish the film and give it its name; an interrupted one's sound ends with its picture.
+    def close(self) -> None:
+        """Finish the film and give it its name.
 
         Raises:
             WorkError: the encoder failed; nothing is left behind.
@@ -107,8 +107,6 @@ class VideoWriter:
         if self._encoder.finish():
             self._partial.unlink(missing_ok=True)
             raise WorkError(f"cannot write {self._output}: {self._encoder.complaint()}")
-        if interrupted:
-            ffmpeg.cut(self._partial, float(self._written / self._frame_rate))
         self._done = True
         _rename(self._partial, self._output)
 
@@ -146,7 +144,7 @@ class Recorder:
         self._trouble: NstVideoError | None = None
         self._written = False
         self._size, self._rate = (width, height), frame_rate
-        self._writer = VideoWriter(output, width, height, frame_rate, codec="h264", crf=20, preset="veryfast")
+        self._writer = VideoWriter(output, width, height, frame_rate, crf=20, preset="veryfast")
         self._waiting: queue.Queue[tuple[Pixels, float]] = queue.Queue(maxsize=8)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="record", daemon=True)
@@ -182,14 +180,15 @@ class Recorder:
 
     def _write_all(self) -> None:
         try:
-            begun, written, last = 0.0, 0, None
+            begun, written = 0.0, 0
+            last: Pixels | None = None
             for pixels, seconds in self._arriving():
                 begun = seconds if last is None else begun
                 due = max(1, round((seconds - begun) * self._rate))
                 while last is not None and written < due:
                     self._writer.write(last)
                     written += 1
-                last = Frame(self._fitting(pixels), 0, 0, 1 / self._rate)
+                last = self._fitting(pixels)
             if last is not None:
                 self._writer.write(last)
                 self._writer.close()

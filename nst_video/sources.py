@@ -1,50 +1,96 @@
-"""Where frames come from: a video file, as fast as it can be read or as fast as it plays."""
+"""Where the frames of a film come from: a video file, pictures in a row, what a URL sends; a file as it plays."""
 
 from __future__ import annotations
 
-import os
+import glob
+import re
 import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # before cv2: its decoder writes to stderr past Python
-
-import cv2
+from typing import Protocol
 
 from nst_video import ffmpeg
+from nst_video.clip import Clip, count_between, look
 from nst_video.errors import SettingsError, SourceError, WorkError
-from nst_video.frame import Frame, StreamInfo
+from nst_video.frame import Frame, Pixels, StreamInfo
+from nst_video.pictures import PICTURE_SUFFIXES, in_order, is_numbered, numbered, picture_size, read_picture
+from nst_video.settings import MAX_PIXELS
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # and its warnings too: `probe` says what is wrong
+PICTURES_FPS = Fraction(25)
+"""Of pictures in a row, if nobody says."""
+SILENCE_S = 30
+"""A URL that sends nothing for so long is given up."""
+
+
+class Source(Protocol):
+    """What a film is made from. It may be iterated again, and closed from another thread."""
+
+    info: StreamInfo
+    harm: str | None
+    """What is known so far of damage to it."""
+
+    @property
+    def sound(self) -> Clip | None:
+        """The file that has what belongs to the pictures: sound, subtitles, chapters, a title."""
+        ...
+
+    def frames(self, skip: int = 0) -> Iterator[Frame]:
+        """All frames but the first `skip`; their numbers and times are the same as without."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class VideoFile:
-    """The first video stream of a file, from `start` to `end` seconds, upright and with square pixels.
+    """The first video stream of a file, from `start` to `end` seconds, upright and with square pixels, every frame at
+    its own time; with `fps`, at that rate instead.
 
     Raises:
         SourceError: there is no such file, or ffmpeg finds no video in it.
         SettingsError: `start` lies behind the clip's end.
     """
 
-    def __init__(self, path: Path, *, start: float = 0.0, end: float | None = None) -> None:
-        self.info = probe(path, start=start, end=end)
-        self._path, self._start = path, start
+    def __init__(
+        self,
+        path: Path,
+        *,
+        start: float = 0.0,
+        end: float | None = None,
+        fps: Fraction | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.clip = look(path, max_pixels=max_pixels)
+        self.harm = self.clip.harm
+        self._start, self._fps, self._max_pixels = start, fps, max_pixels
         self._duration = None if end is None else end - start
+        self.info = _info(self.clip, Fraction(start), None if end is None else Fraction(end), fps)
+        self._even = self.clip.even or fps is not None
+        self._filters = _filters(self.clip, self.info, fps)
         self._decoder: ffmpeg.Ffmpeg | None = None
 
+    @property
+    def sound(self) -> Clip | None:
+        return self.clip
+
     def __iter__(self) -> Iterator[Frame]:
-        self._decoder = ffmpeg.decode(
-            self._path, self.info.width, self.info.height, start=self._start, duration=self._duration
-        )
-        time_base = 1 / self.info.frame_rate
+        return self.frames()
+
+    def frames(self, skip: int = 0) -> Iterator[Frame]:
+        """All frames but the first `skip`; these are decoded, as nothing else finds the same frame in every file."""
+        self._decoder = decoder = self._decode(skip)
         try:
-            index = -1
-            for index, pixels in enumerate(self._decoder.frames(self.info.width, self.info.height)):
-                yield Frame(pixels, index, index, time_base)
-            if index < 0:
-                raise WorkError(f"cannot decode {self._path}: there is not a single frame in it")
+            waiting: Frame | None = None
+            for frame in self._timed(decoder, skip):
+                if waiting is not None:
+                    yield _until(waiting, frame.pts)
+                waiting = frame
+            self.harm = self.harm or decoder.harm
+            if waiting is None and not skip:
+                raise WorkError(f"cannot decode {self.clip.path}: there is not a single frame in it")
+            if waiting is not None:
+                yield _until(waiting, self._end(waiting))
         finally:
             self.close()
 
@@ -52,14 +98,49 @@ class VideoFile:
         if self._decoder is not None:
             self._decoder.kill()
 
+    def _decode(self, skip: int) -> ffmpeg.Ffmpeg:
+        window = ["-ss", f"{self._start:.6f}"] if self._start else []
+        window += ["-t", f"{self._duration:.6f}"] if self._duration is not None else []
+        fewer = [rf"select=gte(n\,{skip})"] if skip else []
+        base = self.info.time_base if self._fps else self.clip.time_base
+        filters = [*self._filters[0], f"settb={base}", ffmpeg.TELL_TIMES, *fewer, *self._filters[1]]
+        arguments = [
+            *window, "-max_pixels", str(self._max_pixels), "-i", ffmpeg.plain(self.clip.path), "-map", "0:V:0",
+            "-fps_mode", "passthrough", "-vf", ",".join(filters), "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1",
+            *_beside(self.clip),
+        ]  # fmt: skip
+        return ffmpeg.Ffmpeg(arguments, what=f"cannot decode {self.clip.path}", reads=True)
+
+    def _timed(self, decoder: ffmpeg.Ffmpeg, skip: int) -> Iterator[Frame]:
+        """Each frame when its file says; a file may say the same time twice, but a film cannot."""
+        last, base = -1, self.info.time_base if self._fps else self.clip.time_base
+        for pixels in decoder.frames(self.info.width, self.info.height):
+            while True:
+                index, told = decoder.next_time()
+                last = max(last + 1, round((told * base - self.info.offset) / self.info.time_base))
+                if index >= skip:
+                    break
+            yield Frame(pixels, index, last, self.info.time_base)
+
+    def _end(self, frame: Frame) -> int:
+        """When the last frame ends: as long as the file's last one is shown, if it is that one."""
+        if self._even:
+            return frame.pts + 1
+        stop = self.clip.end - Fraction(self._start)
+        if self._duration is not None:
+            stop = min(stop, Fraction(self._duration))
+        end = round((stop - self.info.offset) / self.info.time_base)
+        usual = round(1 / self.info.frame_rate / self.info.time_base)
+        return end if end > frame.pts else frame.pts + max(1, usual)
+
 
 class PlayedFile(VideoFile):
     """The same, each frame when it is due, as if a camera saw it."""
 
     mirrored = False
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, *, max_pixels: int = MAX_PIXELS) -> None:
+        super().__init__(path, max_pixels=max_pixels)
         self.description = f"{path.name}, {self.info.width}x{self.info.height} at {float(self.info.frame_rate):.3g}"
         self._closed = threading.Event()
 
@@ -80,50 +161,177 @@ class PlayedFile(VideoFile):
         super().close()
 
 
-def probe(path: Path, *, start: float = 0.0, end: float | None = None) -> StreamInfo:
-    """Shape, rate and length of a video file, between `start` and `end` seconds.
+class Pictures:
+    """Pictures of one size in a row.
 
     Raises:
-        SourceError: there is no such file, or no video in it.
-        SettingsError: `start` lies behind the clip's end.
+        SourceError: one of them cannot be read, or has another size than the first.
+        SettingsError: `start` lies behind the last one.
     """
-    if not path.is_file():
+
+    sound: Clip | None = None
+    harm: str | None = None
+
+    def __init__(
+        self,
+        paths: list[Path],
+        *,
+        start: float = 0.0,
+        end: float | None = None,
+        fps: Fraction | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        rate = fps or PICTURES_FPS
+        length = Fraction(len(paths)) / rate
+        self.paths = [
+            path
+            for index, path in enumerate(paths)
+            if start <= index / rate and (end is None or index / rate < Fraction(end))
+        ]
+        if not self.paths:
+            raise SettingsError(f"--start must lie within the {float(length):.2f} s of pictures, not at {start:g} s")
+        self._max_pixels = max_pixels
+        width, height = picture_size(self.paths[0], max_pixels=max_pixels)
+        for path in self.paths[1:]:
+            if (size := picture_size(path, max_pixels=max_pixels)) != (width, height):
+                raise SourceError(
+                    f"{path} has {size[0]}x{size[1]} pixels and {self.paths[0].name} {width}x{height}: "
+                    "the pictures of a film must be of one size"
+                )
+        self.info = StreamInfo(width, height, rate, len(self.paths), time_base=1 / rate)
+
+    def frames(self, skip: int = 0) -> Iterator[Frame]:
+        for index, path in enumerate(self.paths[skip:], skip):
+            try:
+                pixels = self._read(path)
+            except SourceError as error:
+                raise WorkError(str(error)) from None
+            yield Frame(pixels, index, index, self.info.time_base, 1)
+
+    def _read(self, path: Path) -> Pixels:
+        return read_picture(path, max_pixels=self._max_pixels)
+
+    def close(self) -> None:
+        """There is nothing that is open between two pictures."""
+
+
+def open_clip(
+    name: str | Path,
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    fps: Fraction | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Source:
+    """What `name` stands for: a video file; a folder of pictures, names like `%05d.png`, a glob.
+
+    Raises:
+        SourceError: there is nothing of that name, or it cannot be read.
+        SettingsError: `start` lies behind its end.
+    """
+    found = files(name)
+    if found == [Path(name)]:
+        return VideoFile(Path(name), start=start, end=end, fps=fps, max_pixels=max_pixels)
+    return Pictures(found, start=start, end=end, fps=fps, max_pixels=max_pixels)
+
+
+def files(name: str | Path) -> list[Path]:
+    """The files that `name` stands for: a video, or pictures in a row.
+
+    Raises:
+        SourceError: there are none.
+    """
+    path = Path(name)
+    if path.is_file():
+        return [path]
+    pictures = _row(path)
+    if pictures is None:
         raise SourceError(f"no video file {path}")
-    capture = cv2.VideoCapture(ffmpeg.plain(path), cv2.CAP_FFMPEG)
+    if not pictures:
+        raise SourceError(f"there are no pictures in {path}" if path.is_dir() else f"there are no pictures {path}")
+    return pictures
+
+
+def is_url(name: str | Path) -> bool:
+    return re.match(r"[a-z][a-z0-9+.-]+://", str(name), re.IGNORECASE) is not None
+
+
+def fetch(url: str, into: Path, *, duration: float | None = None) -> None:
+    """Copy what a URL sends, pictures and sound, into a Matroska file; at most so many seconds of it.
+
+    Raises:
+        SourceError: it cannot be reached or sends nothing that can be kept; nothing is left behind.
+    """
+    partial = into.with_name(f"{into.stem}.partial{into.suffix}")
+    limit = ["-t", f"{duration:.6f}"] if duration is not None else []
+    wait = ["-rw_timeout", str(SILENCE_S * 1_000_000)] if url.lower().startswith("http") else []
+    arguments = ["-y", *wait, "-i", url, *limit, "-map", "0:V:0", "-map", "0:a?", "-map_chapters", "0", "-c", "copy",
+                 "-progress", "pipe:1", "-f", "matroska", ffmpeg.plain(partial)]  # fmt: skip
+    process = ffmpeg.Ffmpeg(arguments, what=f"cannot fetch {url}", reads=True, patience=2 * SILENCE_S)
     try:
-        packets = ffmpeg.packets(path) if capture.isOpened() else None
-        if packets is None or not packets.times:
-            raise SourceError(f"{path} is not a video that ffmpeg can read")
-        width, height, rate, declared = (
-            capture.get(key)
-            for key in (
-                cv2.CAP_PROP_FRAME_WIDTH,
-                cv2.CAP_PROP_FRAME_HEIGHT,
-                cv2.CAP_PROP_FPS,
-                cv2.CAP_PROP_FRAME_COUNT,
-            )
-        )
-        aspect = _pixel_aspect(capture)
+        process.drain()
+        if process.finish():
+            raise SourceError(f"cannot fetch {url}: {process.complaint()}")
+        partial.replace(into)
     finally:
-        capture.release()
-    stop = packets.end if end is None else min(end, packets.end)
-    count = sum(start <= time < stop for time in packets.times)
+        process.kill()
+        partial.unlink(missing_ok=True)
+
+
+def _row(path: Path) -> list[Path] | None:
+    """Pictures in a row; None if the name does not stand for any."""
+    if path.is_dir():
+        return in_order([one for one in path.iterdir() if one.suffix.lower() in PICTURE_SUFFIXES])
+    if is_numbered(path.name):
+        return numbered(path) if path.parent.is_dir() else []
+    if any(character in path.name for character in "*?["):
+        return in_order([Path(one) for one in glob.glob(str(path)) if Path(one).is_file()])
+    return None
+
+
+def _info(clip: Clip, start: Fraction, end: Fraction | None, fps: Fraction | None) -> StreamInfo:
+    stop = clip.end if end is None else min(end, clip.end)
+    count = count_between(clip, start, stop)
     if not count:
-        raise SettingsError(f"--start must lie within the clip's {packets.end:.2f} s, not at {start:g} s")
-    # 23.976 must come out as 24000/1001: rounded, the film drifts away from its sound.
-    frame_rate = Fraction(rate).limit_denominator(1001) if 0 < rate <= 1000 else Fraction(25)
-    if abs(count / frame_rate - (stop - start)) > max(0.01 * (stop - start), 1.5 / frame_rate):
-        # A variable rate, of which the container tells the largest or a guess: the film shall last as long as the clip.
-        frame_rate = Fraction(count / (stop - start)).limit_denominator(1001)
-    if packets.damaged and start == 0 and end is None:
-        count = max(count, int(declared))
-    return StreamInfo(round(width * aspect), int(height), frame_rate, count)
+        raise SettingsError(f"--start must lie within the clip's {float(clip.end):.2f} s, not at {float(start):g} s")
+    first = next(time for time in clip.times if time >= start)
+    missing = clip.missing if start == 0 and end is None else 0
+    if fps is not None:
+        return StreamInfo(clip.width, clip.height, fps, max(1, round((stop - first) * fps)), 1 / fps, first - start)
+    base = 1 / clip.rate if clip.even else clip.time_base
+    return StreamInfo(clip.width, clip.height, clip.rate, count + missing, base, first - start)
 
 
-def _pixel_aspect(capture: cv2.VideoCapture) -> Fraction:
-    """Width of a displayed pixel by its height, the picture being upright."""
-    across, down = (int(capture.get(key)) for key in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
-    if across <= 0 or down <= 0:
-        return Fraction(1)
-    turned = round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 == 90
-    return Fraction(down, across) if turned else Fraction(across, down)
+def _filters(clip: Clip, info: StreamInfo, fps: Fraction | None) -> tuple[list[str], list[str]]:
+    """What comes before frames are counted, and after."""
+    before = ["bwdif=mode=send_frame:parity=auto:deint=interlaced"] if clip.interlaced else []
+    before += [f"fps={fps}"] if fps is not None else []
+    scale = f"scale={info.width}:{info.height}:flags=bicubic+accurate_rnd+full_chroma_int"
+    after = [scale + (f":in_color_matrix={clip.matrix}" if clip.matrix else "")]
+    if clip.hdr is not None:
+        matrix, primaries, levels = clip.hdr_tags
+        tags = {"m": _told(matrix, "bt2020nc"), "p": _told(primaries, "bt2020"), "r": _told(levels, "tv")}
+        curve = {"PQ": "smpte2084", "HLG": "arib-std-b67"}[clip.hdr]
+        given = "".join(f":{key}in={value}" for key, value in tags.items())
+        after = [
+            f"zscale=t=linear:npl=203:tin={curve}{given}",  # 203 cd/m²: white of SDR within HDR (ITU-R BT.2408)
+            "format=gbrpf32le,zscale=p=bt709,tonemap=tonemap=mobius:desat=0",
+            "zscale=t=bt709:m=gbr:r=pc,format=gbrp",
+            scale,
+        ]
+    return before, after
+
+
+def _told(tag: str, otherwise: str) -> str:
+    return otherwise if tag in ("", "unknown", "reserved") else {"tv": "limited", "pc": "full"}.get(tag, tag)
+
+
+def _beside(clip: Clip) -> list[str]:
+    """Formats whose clocks start anywhere begin for ffmpeg with the first of those streams that are wanted: sound is
+    wanted, then, so that pictures are timed from where it begins."""
+    sound = [one for one in clip.others if one.kind == "Audio"]
+    return ["-map", "0:a", "-c:a", "copy", "-f", "null", "-"] if sound and clip.container.startswith("mpeg") else []
+
+
+def _until(frame: Frame, pts: int) -> Frame:
+    return Frame(frame.pixels, frame.index, frame.pts, frame.time_base, pts - frame.pts)

@@ -57,7 +57,8 @@ class Prepared:
 @dataclass(frozen=True)
 class State:
     """What one frame hands to the next: what it showed, how the painting looks, the optimiser's memory, what was
-    wanted and how near it came, and how earlier frames were painted, the last one first."""
+    wanted and how near it came, how earlier frames were painted, the last one first, and the content whose colours the
+    style has been given, if it was."""
 
     prepared: Prepared
     image: Tensor
@@ -65,6 +66,7 @@ class State:
     settings: StyleSettings
     losses: dict[str, float]
     earlier: tuple[Tensor, ...] = ()
+    palette: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class Stylizer:
         self._memory = tuple(memory)
         self._grams: dict[int, dict[str, Tensor]] = {}
         self._grams_are_of: object = None
+        self._palette: Tensor | None = None
         self._easel: _Easel | None = None
 
     def step(
@@ -196,13 +199,16 @@ class Stylizer:
                     iterations = self._first_iterations if carried is None else self._iterations
                 if carried is not None:
                     iterations = self._wanted(iterations, beginning, settings)
+            palette = None
+            if settings.original_colors == "histogram":  # of the frame that a scene begins with
+                palette = content if state is None or carried is None or state.palette is None else state.palette
             if state is not None and iterations == 0:
                 image, moments, values = beginning.image, beginning.moments, state.losses
                 seconds.update(look=0.0, optimize=0.0)
             else:
                 with _timed(seconds, "look"):
                     easel = self._set_up(content, settings)
-                    grams = self._style_grams(settings, content, renew=carried is None)
+                    grams = self._style_grams(settings, content, palette)
                     easel.objective.aim(settings, easel.look.content(content), grams, beginning.held)
                 with _timed(seconds, "optimize"):
                     image, moments, losses = easel.optimizer.run(
@@ -216,7 +222,7 @@ class Stylizer:
                     values = losses.values()
             painted = to_pixels(image)
             earlier = () if carried is None or state is None else (state.image, *state.earlier)
-            state = State(prepared, image, moments, settings, values, earlier[: max(self._memory, default=0)])
+            state = State(prepared, image, moments, settings, values, earlier[: max(self._memory, default=0)], palette)
             return Painting(prepared.pixels, painted, iterations, values, seconds), state
 
     def _ripe(self, settings: StyleSettings) -> float:
@@ -301,16 +307,16 @@ class Stylizer:
     def _look_at_style(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         return self._network.look(self._compute.lower(image), (), layers)[1]
 
-    def _style_grams(self, settings: StyleSettings, content: Tensor, *, renew: bool) -> dict[str, Tensor]:
-        """Gram matrices of the styles, blended; kept until a setting that they depend on changes.
+    def _style_grams(self, settings: StyleSettings, content: Tensor, palette: Tensor | None) -> dict[str, Tensor]:
+        """Gram matrices of the styles, in the colours of `palette` if there is one, blended; kept until something that
+        they depend on changes.
 
         Σ_k w_k‖G − A_k‖² differs from ‖G − Σ_k w_k A_k‖² by a constant only: a blend costs no more than one style.
         """
-        matched = settings.original_colors == "histogram"
         size = max(16, round(max(content.shape[2:]) * settings.style_scale))
-        key = (settings.style_layers, size, matched)
-        if self._grams_are_of != key or (matched and renew):
-            self._grams, self._grams_are_of = {}, key
+        key = (settings.style_layers, size)
+        if self._grams_are_of != key or self._palette is not palette:
+            self._grams, self._grams_are_of, self._palette = {}, key, palette
         blend = settings.style_blend or (1.0,) * len(self._styles)
         blended: dict[str, Tensor] = {}
         for index, (style, weight) in enumerate(zip(self._styles, blend, strict=True)):
@@ -318,8 +324,8 @@ class Stylizer:
                 continue
             if index not in self._grams:
                 image = resize(style.to(content.device), fit(style.shape[2], style.shape[3], size))
-                if matched:
-                    image = color.match_colors(image.cpu(), content.cpu()).clamp(0, 1).to(content)  # float64: no MPS
+                if palette is not None:  # in float64, which MPS does not know
+                    image = color.match_colors(image.cpu(), palette.cpu()).clamp(0, 1).to(content)
                 self._grams[index] = self._look_at_style(image, settings.style_layers)
             for layer, gram in self._grams[index].items():
                 share = gram * (weight / sum(blend))

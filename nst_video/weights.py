@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nst_video.errors import SettingsError, WeightsError
-from nst_video.image import read_picture, resize, to_image
+from nst_video.image import resize, to_image
 from nst_video.networks import (
     CAFFE_MEAN,
     IMAGENET_MEAN,
@@ -27,6 +27,7 @@ from nst_video.networks import (
     lite_stages,
     vgg19_stages,
 )
+from nst_video.pictures import read_picture
 from nst_video.resources import shipped
 
 DOWNLOAD_TIMEOUT_S = 30.0  # without a byte, not in all

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from media import blobs, write_png
 
 from nst_video.errors import SourceError
-from nst_video.image import fit, read_picture, resize, resize_pixels, to_image, to_pixels
+from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
+from nst_video.pictures import read_picture
 
 
 def test_a_png_is_read_as_rgb(tmp_path: Path) -> None:

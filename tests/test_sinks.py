@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
-from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,19 +24,17 @@ from media import (
     look_at,
     numbers,
     read_png,
-    run_ffmpeg,
     soon,
-    sound_md5,
     stepped,
     wait_until,
 )
 from PIL import Image
 
+from nst_video.container import RECORDING_SUFFIXES
 from nst_video.errors import SinkError, WorkError
 from nst_video.frame import Frame, Pixels
+from nst_video.pictures import PICTURE_SUFFIXES
 from nst_video.sinks import (
-    FILM_SUFFIXES,
-    PICTURE_SUFFIXES,
     Album,
     Recorder,
     VideoWriter,
@@ -52,12 +49,12 @@ def names(folder: Path) -> list[str]:
 
 
 def writer(output: Path, **given: Any) -> VideoWriter:
-    return VideoWriter(output, 64, 48, NTSC, **{"codec": "h264", "crf": 12, **given})
+    return VideoWriter(output, 64, 48, NTSC, **{"crf": 12, "preset": "medium", **given})
 
 
 def feed(sink: VideoWriter, frames: Pixels) -> None:
-    for index, pixels in enumerate(frames):
-        sink.write(Frame(pixels, index, index, Fraction(1001, 24000)))
+    for pixels in frames:
+        sink.write(pixels)
 
 
 # what can be written
@@ -66,18 +63,18 @@ def feed(sink: VideoWriter, frames: Pixels) -> None:
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     for name in ("out", "out.txt", "out.gif"):
         with pytest.raises(SinkError, match=r"must end in \.mp4, \.m4v, \.mov, \.mkv"):
-            check_output(tmp_path / name, FILM_SUFFIXES)
-    check_output(tmp_path / "OUT.MP4", FILM_SUFFIXES)
+            check_output(tmp_path / name, RECORDING_SUFFIXES)
+    check_output(tmp_path / "OUT.MP4", RECORDING_SUFFIXES)
     check_output(tmp_path / "out.png", PICTURE_SUFFIXES)
     assert names(tmp_path) == []
 
 
 def test_a_missing_folder_and_a_folder_of_that_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"there is no folder .*gone"):
-        check_output(tmp_path / "gone" / "out.mp4", FILM_SUFFIXES)
+        check_output(tmp_path / "gone" / "out.mp4", RECORDING_SUFFIXES)
     (tmp_path / "out.mp4").mkdir()
     with pytest.raises(SinkError, match="it is a folder"):
-        check_output(tmp_path / "out.mp4", FILM_SUFFIXES)
+        check_output(tmp_path / "out.mp4", RECORDING_SUFFIXES)
 
 
 def test_an_input_is_not_overwritten_under_any_name(tmp_path: Path) -> None:
@@ -86,8 +83,8 @@ def test_an_input_is_not_overwritten_under_any_name(tmp_path: Path) -> None:
     (tmp_path / "link.mp4").symlink_to(path)
     for output in (path, tmp_path / "link.mp4", tmp_path / "." / "clip.mp4"):
         with pytest.raises(SinkError, match="it is the input"):
-            check_output(output, FILM_SUFFIXES, (tmp_path / "other.mp4", path))
-    check_output(tmp_path / "out.mp4", FILM_SUFFIXES, (path,))
+            check_output(output, RECORDING_SUFFIXES, (tmp_path / "other.mp4", path))
+    check_output(tmp_path / "out.mp4", RECORDING_SUFFIXES, (path,))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="everything is writable for root")
@@ -97,10 +94,10 @@ def test_what_is_write_protected_is_refused(tmp_path: Path) -> None:
     (locked / "old.mp4").touch()
     (locked / "old.mp4").chmod(0o400)
     with pytest.raises(SinkError, match="write-protected"):
-        check_output(locked / "old.mp4", FILM_SUFFIXES)
+        check_output(locked / "old.mp4", RECORDING_SUFFIXES)
     locked.chmod(0o500)
     with pytest.raises(SinkError, match="cannot write"):
-        check_output(locked / "out.mp4", FILM_SUFFIXES)
+        check_output(locked / "out.mp4", RECORDING_SUFFIXES)
     locked.chmod(0o700)
 
 
@@ -110,13 +107,13 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypat
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     with pytest.raises(SinkError, match=r"cannot write .*out\.mp4: Permission denied"):
-        check_output(tmp_path / "out.mp4", FILM_SUFFIXES)
+        check_output(tmp_path / "out.mp4", RECORDING_SUFFIXES)
 
 
 # films
 
 
-@pytest.mark.parametrize("suffix", FILM_SUFFIXES)
+@pytest.mark.parametrize("suffix", RECORDING_SUFFIXES)
 def test_a_film_appears_when_it_is_whole(tmp_path: Path, suffix: str) -> None:
     output = tmp_path / f"out{suffix}"
     sink = writer(output)
@@ -137,10 +134,10 @@ def test_an_older_film_is_replaced_at_the_end_only(tmp_path: Path) -> None:
     assert len(look_at(output).times) == 2
 
 
-def test_giving_up_leaves_nothing_and_an_older_film_as_it_was(tmp_path: Path, clip: Path) -> None:
+def test_giving_up_leaves_nothing_and_an_older_film_as_it_was(tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     output.write_bytes(b"old")
-    sink = writer(output, audio_from=clip)
+    sink = writer(output)
     feed(sink, stepped(2, 48, 64))
     sink._partial.touch()  # in case that the encoder has not got so far yet
     sink.discard()
@@ -192,26 +189,6 @@ def test_a_film_without_frames_is_an_error_and_leaves_nothing_or_is_empty(tmp_pa
         assert names(tmp_path) == []
     else:
         assert names(tmp_path) == ["out.mp4"]
-
-
-def test_sound_that_fits_is_copied_and_other_sound_encoded(tmp_path: Path, clip: Path, vorbis: Path) -> None:
-    for name, source, fits in (("copied", clip, True), ("encoded", vorbis, False)):
-        output = tmp_path / f"{name}.mp4"
-        sink = writer(output, audio_from=source)
-        feed(sink, stepped(8, 48, 64))
-        sink.close()
-        assert (sound_md5(output) == sound_md5(source)) is fits
-        assert "Audio: aac" in look_at(output).description
-
-
-def test_the_sound_of_an_interrupted_film_ends_with_its_picture(tmp_path: Path, clip: Path) -> None:
-    sink = writer(tmp_path / "out.mp4", audio_from=clip)
-    feed(sink, stepped(4, 48, 64))
-    sink.close(interrupted=True)
-    assert numbers(decode(tmp_path / "out.mp4")) == list(range(4))
-    listing = run_ffmpeg("-i", tmp_path / "out.mp4", "-map", "0:a", "-f", "null", "-progress", "-", "-").stdout.decode()
-    microseconds = [int(line.split("=")[1]) for line in listing.splitlines() if line.startswith("out_time_us")]
-    assert microseconds[-1] / 1e6 == pytest.approx(float(4 / NTSC), abs=0.06)
 
 
 # pictures

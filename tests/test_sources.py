@@ -12,7 +12,7 @@ from media import NTSC, decode, ffmpeg, look_at, numbers, sliding, write_clip
 
 from nst_video.errors import SettingsError, SourceError
 from nst_video.frame import Pixels, StreamInfo
-from nst_video.sources import PlayedFile, VideoFile, probe
+from nst_video.sources import PlayedFile, VideoFile
 
 
 def pixels(source: VideoFile) -> Pixels:
@@ -22,23 +22,23 @@ def pixels(source: VideoFile) -> Pixels:
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        ("clip", StreamInfo(64, 48, NTSC, 12)),
-        ("odd", StreamInfo(65, 47, NTSC, 4)),
-        ("rotated", StreamInfo(48, 64, NTSC, 6)),
-        ("anamorphic", StreamInfo(85, 48, NTSC, 4)),
-        ("pcm", StreamInfo(64, 48, NTSC, 8)),
+        ("clip", (64, 48, NTSC, 12)),
+        ("odd", (65, 47, NTSC, 4)),
+        ("rotated", (48, 64, NTSC, 6)),
+        ("anamorphic", (85, 48, NTSC, 4)),
+        ("pcm", (64, 48, NTSC, 8)),
     ],
 )
-def test_probe_tells_displayed_shape_exact_rate_and_length(
-    request: pytest.FixtureRequest, name: str, wanted: StreamInfo
+def test_a_source_tells_displayed_shape_exact_rate_and_length(
+    request: pytest.FixtureRequest, name: str, wanted: tuple[int, int, Fraction, int]
 ) -> None:
-    assert probe(request.getfixturevalue(name)) == wanted
+    assert VideoFile(request.getfixturevalue(name)).info == StreamInfo(*wanted, time_base=1 / NTSC)
 
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(25), Fraction(15), Fraction(60000, 1001)])
 def test_rates_are_exact(tmp_path: Path, rate: Fraction) -> None:
     path = write_clip(tmp_path / "clip.mp4", sliding(5, 16, 16), rate=rate, sound=None)
-    assert probe(path).frame_rate == rate
+    assert VideoFile(path).info.frame_rate == rate
 
 
 @pytest.mark.parametrize("name", ["clip", "odd", "rotated", "panning", "vorbis"])

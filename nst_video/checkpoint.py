@@ -1,0 +1,74 @@
+"""What one frame hands to the next, as bytes and back, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from nst_video.optimizer import Moments
+from nst_video.scene import Seen
+from nst_video.settings import StyleSettings
+from nst_video.stylizer import Prepared, State
+
+
+def pack(state: State) -> bytes:
+    """Of a state, all that the next frame asks for, in the format of safetensors: no code can hide in it."""
+    seen = state.prepared.seen
+    tensors = {
+        "image": state.image,
+        "ripeness": state.moments.ripeness,
+        "seen": torch.from_numpy(seen.content),
+        **{f"mean.{level}": mean for level, mean in enumerate(state.moments.mean)},
+        **{f"square.{level}": square for level, square in enumerate(state.moments.square)},
+        **{f"earlier.{ago}": image for ago, image in enumerate(state.earlier)},
+        **{f"seen.{ago}": torch.from_numpy(content) for ago, content in enumerate(seen.earlier)},
+    }
+    if state.palette is not None:
+        tensors["palette"] = state.palette
+    facts = {
+        "age": json.dumps(state.moments.age),
+        "losses": json.dumps(state.losses),
+        "settings": json.dumps(dataclasses.asdict(state.settings)),
+    }
+    return save({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, metadata=facts)
+
+
+def unpack(path: Path, device: torch.device) -> State:
+    """The state in a file that `pack` made, on `device`."""
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+
+    def row(name: str) -> list[Tensor]:
+        found = [key for key in tensors if key.startswith(name + ".")]
+        return [tensors[f"{name}.{number}"] for number in range(len(found))]
+
+    def placed(images: list[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(image.to(device) for image in images)
+
+    content = tensors["seen"].numpy()
+    seen = Seen(content, earlier=tuple(earlier.numpy() for earlier in row("seen")))
+    nothing = np.empty((0, 0, 3), np.uint8)  # a frame that is painted already is not looked at again
+    prepared = Prepared(nothing, torch.empty(0), seen, None)
+    moments = Moments(
+        placed(row("mean")), placed(row("square")), tensors["ripeness"].to(device), json.loads(facts["age"])
+    )
+    given: dict[str, Any] = json.loads(facts["settings"])
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return State(
+        prepared,
+        tensors["image"].to(device),
+        moments,
+        StyleSettings(**given),
+        json.loads(facts["losses"]),
+        placed(row("earlier")),
+        tensors["palette"].to(device) if "palette" in tensors else None,
+    )

@@ -1,0 +1,49 @@
+"""What decides how a film looks, as plain facts: only a run with the same ones can go on with another's work."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from nst_video import __version__
+from nst_video.settings import StyleSettings, VideoConfig, option_name
+
+INDIFFERENT = ("clip", "output", "quiet", "log_json", "resume", "device", "threads", "audio", "max_pixels")
+"""What a film may be gone on with differently."""
+ENDS = 1 << 20
+"""Of a clip, so many bytes at each end are looked at, and its length: reading all of it could take minutes."""
+
+
+def fingerprint(config: VideoConfig, settings: StyleSettings, clip: list[Path]) -> dict[str, Any]:
+    """By the names of the options; `clip` are the files that the film is made from, none of a URL.
+
+    Raises:
+        OSError: one of the files cannot be read.
+    """
+    facts: dict[str, Any] = {"version of nst_video": __version__}
+    for given in (config, settings):
+        for field in dataclasses.fields(given):
+            if field.name not in INDIFFERENT:
+                facts[option_name(field.name)] = _plain(getattr(given, field.name))
+    facts["clip"] = str(config.clip) if not clip else [_ends(path) for path in clip]
+    return facts
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it; a file by what is in it, not by its name."""
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Path):
+        return _ends(value)
+    return str(value) if isinstance(value, Fraction) else value
+
+
+def _ends(path: Path) -> list[int]:
+    with path.open("rb") as file:
+        head = file.read(ENDS)
+        size = file.seek(0, 2)
+        file.seek(max(len(head), size - ENDS))
+        return [size, zlib.crc32(file.read(), zlib.crc32(head))]

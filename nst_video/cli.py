@@ -219,9 +219,10 @@ def _convert(config: VideoConfig, settings: StyleSettings) -> int:
         for note in summary.notes:
             print(f"nst-video: {note}", file=sys.stderr)
     if summary.interrupted:
+        again = f"--resume goes on from frame {summary.kept}" if summary.kept else "too few to go on from"
         print(
-            f"nst-video: interrupted; {summary.output} holds the first {summary.done} of {summary.expected} frames, "
-            "the same command with --resume goes on",
+            f"nst-video: interrupted; {summary.output} holds the first {summary.done} of {summary.expected} frames; "
+            f"{again}",
             file=sys.stderr,
         )
         return 130

@@ -70,6 +70,8 @@ class Summary:
     interrupted: bool = False
     resumed: int = 0
     """Frames that an earlier run had done."""
+    kept: int = 0
+    """Frames that a later run would not have to paint again."""
     harm: str | None = None
     """What ffmpeg said of damage to the source."""
     notes: tuple[str, ...] = ()
@@ -234,6 +236,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         compute.name,
         interrupted,
         resumed=skip,
+        kept=parts.frames,
         harm=source.harm,
         notes=notes,
     )
@@ -471,7 +474,7 @@ def _open_log(config: SessionConfig, stack: ExitStack, *, keep: int = 0) -> Text
     if config.log_json is None:
         return None
     try:
-        if keep and config.log_json.exists():
+        if keep and config.log_json.is_file():
             lines = config.log_json.read_text(encoding="utf-8").splitlines()[:keep]
             config.log_json.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
             return stack.enter_context(config.log_json.open("a", encoding="utf-8"))

@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import os
 import threading
+from fractions import Fraction
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
-from media import NTSC, blobs, decode, look_at, numbers, sound_md5, stepped, write_clip
+from media import blobs, numbers, soon, stepped, wait_until, write_clip
 
 from nst_video import ffmpeg
 from nst_video.errors import WorkError
 from nst_video.frame import Pixels
 
+scripted = pytest.mark.skipif(os.name == "nt", reason="a shell script plays ffmpeg")
 
-def frames_of(clip: Path, width: int = 64, height: int = 48, start: float = 0, duration: float | None = None) -> Pixels:
-    process = ffmpeg.decode(clip, width, height, start=start, duration=duration)
-    return np.stack(list(process.frames(width, height)))
+
+def reader(clip: Path, *filters: str, patience: float = ffmpeg.PATIENCE_S) -> ffmpeg.Ffmpeg:
+    chain = ["-vf", ",".join(filters)] if filters else []
+    arguments = ["-i", ffmpeg.plain(clip), "-map", "0:V:0", "-fps_mode", "passthrough", *chain,
+                 "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]  # fmt: skip
+    return ffmpeg.Ffmpeg(arguments, what=f"cannot decode {clip}", reads=True, patience=patience)
+
+
+def writer(film: Path, width: int = 64, height: int = 48, *options: str) -> ffmpeg.Ffmpeg:
+    """Of pixels without times, losslessly."""
+    arguments = ["-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-i", "pipe:0",
+                 "-c:v", "libx264rgb", "-qp", "0", *options, ffmpeg.plain(film)]  # fmt: skip
+    return ffmpeg.Ffmpeg(arguments, what=f"cannot write {film}", reads=False)
+
+
+def frames_of(clip: Path, width: int = 64, height: int = 48) -> Pixels:
+    return np.stack(list(reader(clip).frames(width, height)))
+
+
+def fake(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """From now on this is ffmpeg."""
+    path = folder / "ffmpeg"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
+
+
+# reading
 
 
 def test_every_frame_comes_once_and_in_order(clip: Path, uneven: Path) -> None:
@@ -26,22 +52,51 @@ def test_every_frame_comes_once_and_in_order(clip: Path, uneven: Path) -> None:
     assert numbers(frames_of(uneven)) == list(range(10))
 
 
-def test_frames_are_rgb_and_scaled(media: Path) -> None:
+def test_frames_come_as_rgb_and_each_in_memory_of_its_own(media: Path) -> None:
     red = np.zeros((3, 48, 64, 3), np.uint8)
     red[..., 0] = 220
-    path = write_clip(media / "red.mp4", red, sound=None)
-    small = frames_of(path, 32, 24)
-    assert small.shape == (3, 24, 32, 3)
-    assert np.abs(small.astype(np.int32) - (220, 0, 0)).max() <= 4
+    frames = list(reader(write_clip(media / "red.mp4", red, sound=None)).frames(64, 48))
+    assert len(frames) == 3
+    assert np.abs(frames[0].astype(np.int32) - (220, 0, 0)).max() <= 4
+    frames[0][:] = 0
+    assert frames[1].max() > 200
 
 
-@pytest.mark.parametrize(
-    ("start", "duration", "wanted"),
-    [(0.0, 5 / NTSC, range(5)), (4 / NTSC, None, range(4, 12)), (4 / NTSC, 3 / NTSC, range(4, 7))],
-)
-def test_a_window_has_exactly_its_frames(clip: Path, start: float, duration: float | None, wanted: range) -> None:
-    found = frames_of(clip, start=float(start), duration=None if duration is None else float(duration) - 0.001)
-    assert numbers(found) == list(wanted)
+def test_frames_tell_their_numbers_and_times_as_the_file_has_them(uneven: Path) -> None:
+    decoder = reader(uneven, ffmpeg.TELL_TIMES)
+    told = []
+    for _ in decoder.frames(64, 48):
+        told.append(decoder.next_time())
+    assert told == [(n, 40 * (n if n < 5 else 5 + 5 * (n - 5))) for n in range(10)]
+
+
+def test_a_frame_that_is_dropped_behind_the_filter_still_tells_its_time(clip: Path) -> None:
+    """So that a film that is gone on with keeps its numbers."""
+    decoder = reader(clip, "settb=1001/24000", ffmpeg.TELL_TIMES, r"select=gte(n\,9)")
+    assert numbers(np.stack(list(decoder.frames(64, 48)))) == [9, 10, 11]
+    assert [decoder.next_time() for _ in range(12)] == [(n, n) for n in range(12)]
+
+
+@scripted
+def test_a_time_that_never_comes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(tmp_path, monkeypatch, "exec sleep 60")
+    process = reader(tmp_path / "clip.mp4", patience=0.05)
+    with pytest.raises(WorkError, match="cannot decode .*: ffmpeg did not tell when a frame is shown"):
+        soon(process.next_time)
+    process.kill()
+
+
+@scripted
+def test_times_are_found_within_other_lines_and_are_no_complaints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of a decoder write to the same stderr."""
+    lines = r"[h264 @ 0x1] something frame:0    pts:-12     pts_time:-0.5\nframe:1    pts:34      pts_time:3.4\n"
+    fake(tmp_path, monkeypatch, f"printf '{lines}n=0\\n' >&2; exit 1")
+    process = reader(tmp_path / "clip.mp4")
+    assert [soon(process.next_time), soon(process.next_time)] == [(0, -12), (1, 34)]
+    assert process.finish() == 1
+    assert process.complaint() == "ffmpeg stopped without a word"
 
 
 def test_what_cannot_be_decoded_is_told_in_ffmpegs_words(text_as_video: Path) -> None:
@@ -50,24 +105,22 @@ def test_what_cannot_be_decoded_is_told_in_ffmpegs_words(text_as_video: Path) ->
 
 
 def test_a_stream_that_ends_within_a_frame_is_an_error(clip: Path) -> None:
-    process = ffmpeg.decode(clip, 64, 48)
     with pytest.raises(WorkError, match="cannot decode"):
-        list(process.frames(64, 49))
+        frames_of(clip, 64, 49)
 
 
 def test_a_killed_decoder_is_an_error_and_not_the_end(media: Path) -> None:
     """Far more than a pipe holds, so that ffmpeg cannot have written it all."""
-    path = write_clip(media / "long.mp4", stepped(20, 240, 320), sound=None)
-    process = ffmpeg.decode(path, 320, 240)
+    process = reader(write_clip(media / "long.mp4", stepped(20, 240, 320), sound=None))
     frames = process.frames(320, 240)
     next(frames)
-    process._process.kill()
+    process.end()
     with pytest.raises(WorkError, match="cannot decode"):
         list(frames)
 
 
 def test_a_decoder_can_be_killed_twice_and_leaves_no_process(clip: Path) -> None:
-    process = ffmpeg.decode(clip, 64, 48)
+    process = reader(clip)
     next(process.frames(64, 48))
     process.kill()
     process.kill()
@@ -76,135 +129,189 @@ def test_a_decoder_can_be_killed_twice_and_leaves_no_process(clip: Path) -> None
     assert not process._listener.is_alive()
 
 
-def test_names_that_look_like_options_or_protocols_are_files(
-    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+def test_pictures_come_each_in_its_own_size_until_the_end(tmp_path: Path) -> None:
+    """As a camera sends them that is turned while it films."""
+    big, small = blobs(5, 7, seed=1), blobs(3, 2, seed=2)
+    both = b"".join(b"P6\n%d %d\n255\n" % (one.shape[1], one.shape[0]) + one.tobytes() for one in (big, small, big))
+    (tmp_path / "row.ppm").write_bytes(both)
+    arguments = ["-f", "image2pipe", "-c:v", "ppm", "-i", ffmpeg.plain(tmp_path / "row.ppm"), "-c", "copy",
+                 "-f", "image2pipe", "pipe:1"]  # fmt: skip
+    process = ffmpeg.Ffmpeg(arguments, what="cannot receive", reads=True)
+    found = list(process.pictures())
+    process.kill()
+    assert len(found) == 3
+    for picture, wanted in zip(found, (big, small, big), strict=True):
+        assert np.array_equal(picture, wanted)
+
+
+def test_draining_ends_when_ffmpeg_does(clip: Path) -> None:
+    process = reader(clip)
+    soon(process.drain)
+    assert process.finish() == 0
+
+
+# damage
+
+
+def test_a_whole_file_has_no_harm(clip: Path) -> None:
+    decoder = reader(clip)
+    list(decoder.frames(64, 48))
+    assert decoder.harm is None
+
+
+def test_a_file_that_was_cut_short_gives_what_is_left_and_tells_of_it(truncated: Path) -> None:
+    decoder = reader(truncated)
+    assert 2 < len(list(decoder.frames(128, 96))) < 24
+    assert decoder.harm is not None
+    assert "\n" not in decoder.harm
+    assert "@ 0x" not in decoder.harm
+
+
+@scripted
+def test_frames_before_a_failure_stay_and_the_failure_is_the_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("-y.mp4", "a:b.mp4", "100%d.mp4", "with space.mp4"):
-        (tmp_path / name).write_bytes(clip.read_bytes())
-        assert len(frames_of(Path(name))) == 12
-        encoder = ffmpeg.encode(Path("out" + name), 64, 48, (25, 1), codec="h264", crf=18, audio_from=Path(name))
-        encoder.feed(blobs(48, 64))
-        assert encoder.finish() == 0
-        assert (tmp_path / f"out{name}").is_file()
+    fake(tmp_path, monkeypatch, "printf abcdefghijkl; echo '[error] broken here' >&2; exit 1")
+    process = reader(tmp_path / "clip.mp4")
+    assert [frame.tobytes() for frame in process.frames(2, 1)] == [b"abcdef", b"ghijkl"]
+    assert process.harm == "broken here"
 
 
-def encode(path: Path, frames: Pixels, codec: str = "h264", crf: int = 10) -> Path:
-    _, height, width, _ = frames.shape
-    encoder = ffmpeg.encode(path, width, height, NTSC.as_integer_ratio(), codec=codec, crf=crf)
-    for frame in frames:
-        encoder.feed(frame)
-    assert encoder.finish() == 0
-    return path
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[h264 @ 0x55d] [error] error while decoding MB 3 4, bytestream -5",
+        "[vist#0:0/h264 @ 0x55d] [warning] corrupt decoded frame",
+        "[in#0/matroska,webm @ 0x55d] [error] Error during demuxing: Input/output error",
+        "[mov,mp4,m4a @ 0x55d] [error] stream 0, offset 0x30: partial file",
+        "[matroska,webm @ 0x55d] [error] File ended prematurely at pos. 5000",
+        "[png @ 0x55d] [error] CRC mismatch",
+    ],
+)
+def test_what_ffmpeg_says_of_damage_is_recognised_without_its_marks(line: str) -> None:
+    stderr = f"[info] Input #0\n{line}\n[vist#0:0/h264 @ 0x1] [warning] corrupt decoded frame\n".encode()
+    assert ffmpeg.harm(stderr) == line.rpartition("] ")[2]
 
 
-@pytest.mark.parametrize("codec", ["h264", "h265"])
-def test_a_film_has_every_frame_at_the_exact_rate(tmp_path: Path, codec: str) -> None:
-    path = encode(tmp_path / "out.mp4", stepped(9, 48, 64), codec)
-    film = look_at(path)
-    assert numbers(decode(path)) == list(range(9))
-    assert film.rate == NTSC
-    assert film.times[0] == 0
-    assert {"h264": "h264", "h265": "hevc"}[codec] in film.description
-    assert "yuv420p(tv, bt709" in film.description
+def test_what_is_no_damage_is_not_taken_for_it(clip: Path) -> None:
+    arguments = ["-i", ffmpeg.plain(clip), "-f", "null", "-"]
+    done = ffmpeg.run(arguments, level="info")
+    assert done.returncode == 0
+    assert b"Stream #0:0" in done.stderr
+    assert ffmpeg.harm(done.stderr) is None
 
 
-@pytest.mark.parametrize("colour", [(230, 30, 30), (30, 200, 40), (20, 40, 220), (240, 240, 240), (8, 8, 8)])
-def test_colours_survive(tmp_path: Path, colour: tuple[int, int, int]) -> None:
-    """Untagged or converted by another matrix, they would be up to 40 off."""
-    frames = np.full((2, 48, 64, 3), colour, np.uint8)
-    path = encode(tmp_path / "out.mp4", frames, crf=4)
-    assert np.abs(decode(path).astype(np.int32) - colour).max() <= 5
+# writing
 
 
-@pytest.mark.parametrize(("height", "width"), [(47, 65), (48, 65), (47, 64), (3, 2)])
-def test_an_odd_last_row_or_column_is_dropped_and_nothing_rescaled(tmp_path: Path, height: int, width: int) -> None:
-    frame = blobs(height, width)
-    path = encode(tmp_path / "out.mp4", np.stack([frame] * 2), crf=1)
-    shown = decode(path)[0]
-    assert shown.shape == (height // 2 * 2, width // 2 * 2, 3)
-    kept = frame[: shown.shape[0], : shown.shape[1]].astype(np.int32)
-    if min(height, width) > 3:
-        assert np.abs(shown.astype(np.int32) - kept).mean() < 4
+def test_every_byte_that_is_fed_arrives(tmp_path: Path) -> None:
+    frames = stepped(3, 48, 64)
+    process = writer(tmp_path / "out.mkv")
+    process.feed(frames[0], frames[1].tobytes())
+    process.feed(frames[2])
+    assert process.finish() == 0
+    assert np.array_equal(frames_of(tmp_path / "out.mkv"), frames)
 
 
 def test_an_array_that_is_a_view_is_fed_as_it_looks(tmp_path: Path) -> None:
-    frames = np.stack([blobs(48, 64)] * 2)[:, :, ::-1]
-    path = encode(tmp_path / "out.mp4", frames, crf=1)
-    assert np.abs(decode(path)[0].astype(np.int32) - frames[0]).mean() < 4
+    frame = blobs(48, 64)[:, ::-1]
+    process = writer(tmp_path / "out.mkv")
+    process.feed(frame)
+    assert process.finish() == 0
+    assert np.array_equal(frames_of(tmp_path / "out.mkv")[0], frame)
 
 
-class Narrow:
-    """A pipe that takes no more than 1000 bytes at a time."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
-        self.close = pipe.close
-
-    def write(self, data: memoryview) -> int:
-        return self._pipe.write(data[:1000])
-
-
-def test_a_pipe_that_takes_little_at_a_time_gets_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = ffmpeg.encode(tmp_path / "out.mp4", 64, 48, NTSC.as_integer_ratio(), codec="h264", crf=10)
-    pipe = encoder._process.stdin
-    assert pipe is not None
-
-    monkeypatch.setattr(encoder._process, "stdin", Narrow(pipe))
-    for frame in stepped(3, 48, 64):
-        encoder.feed(frame)
-    assert encoder.finish() == 0
-    assert numbers(decode(tmp_path / "out.mp4")) == [0, 1, 2]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_told_in_ffmpegs_words(tmp_path: Path) -> None:
-    (tmp_path / "full.mkv").symlink_to("/dev/full")
-    encoder = ffmpeg.encode(tmp_path / "full.mkv", 64, 48, (25, 1), codec="h264", crf=10)
-    encoder.feed(blobs(48, 64))
-    assert encoder.finish() != 0
-    assert "No space left" in encoder.complaint()
-
-
-def test_an_encoder_that_dies_is_told_by_feeding_or_finishing(tmp_path: Path) -> None:
-    nowhere = tmp_path / "gone" / "out.mp4"
-    encoder = ffmpeg.encode(nowhere, 64, 48, (25, 1), codec="h264", crf=18)
-    frame = blobs(48, 64)
-
-    def feed() -> None:
-        for _ in range(1000):
-            encoder.feed(frame)
-
-    with pytest.raises(WorkError, match=r"cannot write .*out\.mp4: .*No such file"):
-        feed()
-    assert encoder.finish() != 0
-
-
-def test_an_encoder_that_does_not_finish_is_killed(tmp_path: Path) -> None:
+def test_a_process_that_does_not_finish_is_killed(tmp_path: Path) -> None:
     """With its input held open by somebody else it waits for ever."""
-    encoder = ffmpeg.encode(tmp_path / "out.mp4", 64, 48, (25, 1), codec="h264", crf=18)
-    encoder.feed(blobs(48, 64))
-    pipe = encoder._process.stdin
+    process = writer(tmp_path / "out.mkv")
+    process.feed(blobs(48, 64))
+    pipe = process._process.stdin
     assert pipe is not None
-    encoder._process.stdin = None
-    assert encoder.finish(timeout=0.01) != 0
-    assert encoder._process.poll() is not None
-    assert "did not finish" in encoder.complaint()
+    process._process.stdin = None
+    assert process.finish(timeout=0.01) < 0
+    assert process._process.poll() is not None
+    assert process.complaint() == "ffmpeg did not finish within 0.01 s"
     pipe.close()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a shell script plays ffmpeg")
+# patience
+
+
+@scripted
+def test_one_that_gives_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(tmp_path, monkeypatch, "exec sleep 60")
+    process = reader(tmp_path / "clip.mp4", patience=0.2)
+    with pytest.raises(WorkError, match=r"cannot decode .*clip\.mp4: ffmpeg did nothing for 0\.2 s"):
+        soon(lambda: list(process.frames(64, 48)))
+    assert process.gave_up
+    assert process._process.poll() is not None
+
+
+@scripted
+def test_one_that_stops_after_some_frames_is_ended_and_that_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no damage to the file: what follows is not known."""
+    fake(tmp_path, monkeypatch, "printf abcdef; exec sleep 60")
+    frames = reader(tmp_path / "clip.mp4", patience=0.2).frames(2, 1)
+    assert soon(lambda: next(frames)).tobytes() == b"abcdef"
+    with pytest.raises(WorkError, match="did nothing"):
+        soon(lambda: next(frames))
+
+
+@scripted
+def test_one_that_takes_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once its pipe is full."""
+    fake(tmp_path, monkeypatch, "exec sleep 60")
+    process = ffmpeg.Ffmpeg([], what="cannot write film.mp4", reads=False, patience=0.2)
+    with pytest.raises(WorkError, match=r"cannot write film\.mp4: ffmpeg did nothing for 0\.2 s"):
+        soon(lambda: process.feed(bytes(10_000_000)))
+    assert process._process.poll() is not None
+
+
+@scripted
+def test_nobody_who_waits_for_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow painter takes longer for a frame than a decoder may."""
+    watched = list[float]()
+
+    class Over(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            watched.append(0.0)
+            return super().wait(timeout)
+
+    fake(tmp_path, monkeypatch, "printf abcdefghijkl; exec sleep 60")
+    monkeypatch.setattr("nst_video.ffmpeg.threading.Event", Over)
+    process = reader(tmp_path / "clip.mp4", patience=0.02)
+    frames = process.frames(2, 1)
+    assert soon(lambda: next(frames)).tobytes() == b"abcdef"
+    seen = len(watched)
+    wait_until(lambda: len(watched) > seen + 60)  # three times its patience
+    assert not process.gave_up
+    assert soon(lambda: next(frames)).tobytes() == b"ghijkl"
+    process.kill()
+
+
+# words
+
+
+@scripted
 def test_complaints_are_the_last_line_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "ffmpeg"
-    script.write_text("#!/bin/sh\necho first >&2; echo 'the reason' >&2; echo; echo 'Conversion failed!' >&2; exit 3\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
-    process = ffmpeg.decode(tmp_path / "clip.mp4", 64, 48)
+    fake(
+        tmp_path,
+        monkeypatch,
+        "echo '[error] first' >&2; echo '[libx264 @ 0x55] [error] the reason' >&2; echo >&2\n"
+        "echo '[warning] by the way' >&2; echo 'Conversion failed!' >&2; exit 3",
+    )
+    process = reader(tmp_path / "clip.mp4")
     assert process.finish() == 3
     assert process.complaint() == "the reason"
-    script.write_text("#!/bin/sh\nexit 4\n")
+    done = ffmpeg.run([])
+    assert done.returncode == 3
+    assert ffmpeg.last_words(b"\n".join(done.stderr.splitlines()[:2])) == "the reason"
+    fake(tmp_path, monkeypatch, "exit 4")
     with pytest.raises(WorkError, match="stopped without a word"):
-        list(ffmpeg.decode(tmp_path / "clip.mp4", 64, 48).frames(64, 48))
+        list(reader(tmp_path / "clip.mp4").frames(64, 48))
+    assert ffmpeg.last_words(b"") == "ffmpeg stopped without a word"
 
 
 def test_no_ffmpeg_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,69 +323,54 @@ def test_no_ffmpeg_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ffmpeg.executable()
 
 
-@pytest.mark.parametrize(
-    ("source", "suffix", "fits"),
-    [
-        ("clip", ".mp4", True),
-        ("clip", ".mkv", True),
-        ("pcm", ".mkv", True),
-        ("pcm", ".mov", True),
-        ("pcm", ".mp4", False),
-        ("pcm", ".m4v", False),
-        ("vorbis", ".mkv", True),
-        ("vorbis", ".MP4", False),
-        ("vorbis", ".mov", False),
-        ("silent", ".mp4", False),
-    ],
-)
-def test_sound_is_copied_where_it_fits_and_players_find_it(
-    request: pytest.FixtureRequest, tmp_path: Path, source: str, suffix: str, fits: bool
+@scripted
+def test_an_ffmpeg_that_never_ends_is_an_error_of_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(tmp_path, monkeypatch, "exec sleep 60")
+    monkeypatch.setattr(ffmpeg, "FINISH_TIMEOUT_S", 0.05)
+    with pytest.raises(WorkError, match=r"ffmpeg did not finish within 0\.05 s: -i clip\.mp4"):
+        soon(lambda: ffmpeg.run(["-i", "clip.mp4"]))
+
+
+def test_a_run_answers_output_and_exit_code(clip: Path, tmp_path: Path) -> None:
+    done = ffmpeg.run(["-i", ffmpeg.plain(clip), "-map", "0:v", "-c", "copy", "-f", "framecrc", "-"])
+    assert done.returncode == 0
+    assert len([line for line in done.stdout.splitlines() if not line.startswith(b"#")]) == 12
+    gone = ffmpeg.run(["-i", ffmpeg.plain(tmp_path / "gone.mp4"), "-f", "null", "-"])
+    assert gone.returncode != 0
+    assert "No such file" in ffmpeg.last_words(gone.stderr)
+
+
+def test_names_that_look_like_options_or_protocols_are_files(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ffmpeg.audio_fits(request.getfixturevalue(source), tmp_path / f"out{suffix}") is fits
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.chdir(tmp_path)
+    for name in ("-y.mp4", "a:b.mp4", "100%d.mp4", "with space.mp4"):
+        (tmp_path / name).write_bytes(clip.read_bytes())
+        assert len(frames_of(Path(name))) == 12
 
 
-def test_sound_is_copied_bit_for_bit(tmp_path: Path, clip: Path) -> None:
-    encoder = ffmpeg.encode(
-        tmp_path / "out.mp4", 64, 48, NTSC.as_integer_ratio(), codec="h264", crf=18, audio_from=clip
-    )
-    for frame in stepped(12, 48, 64):
-        encoder.feed(frame)
-    assert encoder.finish() == 0
-    assert sound_md5(tmp_path / "out.mp4") == sound_md5(clip) is not None
-
-
-def test_cut_shortens_picture_and_sound_in_place(tmp_path: Path, clip: Path) -> None:
-    path = tmp_path / "film.mp4"
-    path.write_bytes(clip.read_bytes())
-    ffmpeg.cut(path, float(6 / NTSC))
-    assert numbers(decode(path)) == list(range(6))
-    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
-
-
-def test_a_film_that_cannot_be_cut_stays_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "film.mp4"
-    path.write_bytes(b"no film")
-    ffmpeg.cut(path, 1)
-    assert path.read_bytes() == b"no film"
-    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+# around it
 
 
 def test_ctrl_c_at_the_terminal_does_not_reach_ffmpeg(clip: Path) -> None:
     """It runs in a session of its own: an encoder that dies of Ctrl-C leaves a film without an index."""
     if not hasattr(os, "getsid"):
         pytest.skip("no sessions on this system")
-    process = ffmpeg.decode(clip, 64, 48)
+    process = reader(clip, "realtime")
     assert os.getsid(process._process.pid) != os.getsid(0)
     process.kill()
 
 
-def test_no_listener_is_left(clip: Path) -> None:
+def test_no_threads_are_left(clip: Path) -> None:
+    def threads() -> list[str]:
+        return [one.name for one in threading.enumerate() if one.name in ("ffmpeg-stderr", "ffmpeg-watch")]
+
+    wait_until(lambda: not threads())  # of what other tests have ended
     frames_of(clip)
-    assert [t.name for t in threading.enumerate() if t.name == "ffmpeg-stderr"] == []
+    wait_until(lambda: not threads())
 
 
-def test_an_ffmpeg_that_never_ends_is_an_error_of_its_kind(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffmpeg, "FINISH_TIMEOUT_S", 0.0)
-    with pytest.raises(WorkError, match="did not finish within 0 s"):
-        ffmpeg.packets(clip)
+def test_the_units_of_a_time_are_those_of_the_filter_before_it(clip: Path) -> None:
+    decoder = reader(clip, f"settb={Fraction(1, 90000)}", ffmpeg.TELL_TIMES)
+    list(decoder.frames(64, 48))
+    assert [decoder.next_time()[1] for _ in range(3)] == [0, round(90000 * 1001 / 24000), round(2 * 90000 * 1001 / 24000)]

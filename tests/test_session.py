@@ -20,10 +20,12 @@ from media import write_png as save
 from torch import Tensor
 
 from nst_video import ffmpeg as room
-from nst_video import session, sinks
+from nst_video import session
 from nst_video.budget import Budget
+from nst_video.container import Encoder
 from nst_video.device import Compute
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
+from nst_video.film import Film
 from nst_video.frame import Frame, Pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.pipeline import Pipeline
@@ -491,15 +493,16 @@ def test_an_interrupt_while_waiting_for_the_first_frame_gives_up(
 def test_an_encoder_that_dies_in_the_middle_is_an_error_and_leaves_nothing(
     film: Callable[..., VideoConfig], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = sinks.VideoWriter.write
+    write = Film.write
 
-    def dying(self: sinks.VideoWriter, frame: Any) -> None:
+    def dying(self: Film, frame: Frame, state: Any = None) -> None:
         if frame.index == 4:
-            self._encoder._process.kill()
-            self._encoder._process.wait()
-        write(self, frame)
+            assert self._open is not None
+            self._open._encoding.end()
+            self._open._encoding._process.wait()
+        write(self, frame, state)
 
-    monkeypatch.setattr(sinks.VideoWriter, "write", dying)
+    monkeypatch.setattr(Film, "write", dying)
     with pytest.raises(WorkError, match=r"cannot write .*out"):
         convert(film(clip))
     assert names(tmp_path) == []
@@ -508,19 +511,8 @@ def test_an_encoder_that_dies_in_the_middle_is_an_error_and_leaves_nothing(
 def test_an_encoder_that_does_not_know_its_options_is_an_error_and_leaves_nothing(
     film: Callable[..., VideoConfig], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = room.Ffmpeg
-
-    def broken(arguments: list[str], **given: Any) -> Any:
-        return real([*arguments[:-1], "-c:v", "no_such_encoder", arguments[-1]], **given)
-
-    encode = room.encode
-
-    def encode_badly(*given: Any, **named: Any) -> Any:
-        with monkeypatch.context() as patch:
-            patch.setattr(room, "Ffmpeg", broken)
-            return encode(*given, **named)
-
-    monkeypatch.setattr(room, "encode", encode_badly)
+    broken = Encoder("no_such_encoder", ())
+    monkeypatch.setattr(session, "choose_encoder", lambda *_, **__: broken)
     with pytest.raises(WorkError, match=r"cannot write .*out"):
         convert(film(clip))
     assert names(tmp_path) == []
@@ -532,15 +524,15 @@ def test_a_decoder_that_dies_in_the_middle_is_an_error_and_leaves_nothing(
     path = media / "big.mp4"
     if not path.exists():
         write_clip(path, stepped(20, 240, 320), sound=None)
-    timed = session._timed
+    timed = VideoFile._timed
 
-    def dying(source: Any) -> Iterator[Any]:
-        for number, item in enumerate(timed(source)):
+    def dying(self: VideoFile, decoder: room.Ffmpeg, skip: int) -> Iterator[Frame]:
+        for number, frame in enumerate(timed(self, decoder, skip)):
             if number == 1:
-                source._decoder._process.kill()
-            yield item
+                decoder.end()
+            yield frame
 
-    monkeypatch.setattr(session, "_timed", dying)
+    monkeypatch.setattr(VideoFile, "_timed", dying)
     with pytest.raises(WorkError, match="cannot decode"):
         convert(film(path))
     assert names(tmp_path) == []

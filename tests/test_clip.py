@@ -37,7 +37,7 @@ def seen(path: Path, max_pixels: int = MANY) -> Clip:
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("base", [MILLISECOND, MPEG, None])
-@pytest.mark.parametrize("count", [2, 5, 100, 20_000])
+@pytest.mark.parametrize("count", [2, 5, 100, 2000])
 def test_the_rate_of_even_pictures_is_exact_whatever_their_times_are_rounded_to(
     rate: Fraction, base: Fraction | None, count: int
 ) -> None:
@@ -293,7 +293,7 @@ def test_a_clip_with_pictures_larger_than_allowed_is_refused_before_they_are_dec
 
 
 def test_what_is_no_video_is_told_in_ffmpegs_words(tmp_path: Path, text_as_video: Path) -> None:
-    with pytest.raises(SourceError, match=r"text\.mp4 is not a video that ffmpeg can read: .*Invalid data"):
+    with pytest.raises(SourceError, match=r"text\.mp4 is not a video that ffmpeg can read: moov atom not found"):
         seen(text_as_video)
     with pytest.raises(SourceError, match=r"no video file .*gone\.mp4"):
         seen(tmp_path / "gone.mp4")

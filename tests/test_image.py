@@ -1,77 +1,15 @@
-"""Pictures from files, to tensors and back, and their sizes."""
+"""Pictures to tensors and back, and their sizes."""
 
 from __future__ import annotations
 
-import struct
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from media import blobs, write_png
+from media import blobs
 
-from nst_video.errors import SourceError
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
-from nst_video.pictures import read_picture
-
-
-def test_a_png_is_read_as_rgb(tmp_path: Path) -> None:
-    pixels = np.zeros((4, 5, 3), np.uint8)
-    pixels[..., 0] = 200  # red
-    bgr = np.zeros((4, 5, 3), np.uint8)
-    bgr[..., 2] = 200
-    assert cv2.imwrite(str(tmp_path / "red.png"), bgr)
-    assert np.array_equal(read_picture(tmp_path / "red.png"), pixels)
-
-
-def test_names_outside_ascii_are_read(tmp_path: Path) -> None:
-    pixels = blobs(6, 7)
-    write_png(tmp_path / "plain.png", pixels).rename(tmp_path / "Gemälde ★.png")
-    assert np.array_equal(read_picture(tmp_path / "Gemälde ★.png"), pixels)
-
-
-def test_grey_and_transparent_pictures_come_with_three_channels(tmp_path: Path) -> None:
-    grey = np.full((4, 5), 77, np.uint8)
-    assert cv2.imwrite(str(tmp_path / "grey.png"), grey)
-    assert np.array_equal(read_picture(tmp_path / "grey.png"), np.full((4, 5, 3), 77))
-    bgra = np.full((4, 5, 4), (10, 20, 30, 128), np.uint8)
-    assert cv2.imwrite(str(tmp_path / "alpha.png"), bgra)
-    assert np.array_equal(read_picture(tmp_path / "alpha.png"), np.full((4, 5, 3), (30, 20, 10)))
-
-
-def test_a_photo_is_turned_upright_by_its_exif_tag(tmp_path: Path) -> None:
-    """Orientation 6: the camera was held on its side, the stored picture's left is shown at the top."""
-    stored = np.zeros((40, 64, 3), np.uint8)
-    stored[:, :32] = 255
-    done, data = cv2.imencode(".jpg", stored)
-    assert done
-    tag = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)  # orientation, one SHORT
-    tiff = b"II*\0" + struct.pack("<IH", 8, 1) + tag + struct.pack("<I", 0)
-    exif = b"\xff\xe1" + struct.pack(">H", 2 + 6 + len(tiff)) + b"Exif\0\0" + tiff
-    jpeg = data.tobytes()
-    (tmp_path / "photo.jpg").write_bytes(jpeg[:2] + exif + jpeg[2:])
-    shown = read_picture(tmp_path / "photo.jpg")
-    assert shown.shape == (64, 40, 3)
-    assert shown[:28].min() > 200
-    assert shown[36:].max() < 50
-
-
-@pytest.mark.parametrize("content", [b"", b"no picture at all", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_picture_is_an_error_that_names_the_file(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "some.png"
-    path.write_bytes(content)
-    with pytest.raises(SourceError, match=r"some\.png"):
-        read_picture(path)
-
-
-def test_a_missing_file_and_a_folder_are_errors_that_name_them(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"no picture .*nowhere\.png"):
-        read_picture(tmp_path / "nowhere.png")
-    with pytest.raises(SourceError, match=tmp_path.name):
-        read_picture(tmp_path)
 
 
 def test_every_byte_survives_the_way_to_a_tensor_and_back() -> None:

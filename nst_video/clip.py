@@ -93,6 +93,8 @@ def look(path: Path, *, max_pixels: int) -> Clip:
             *("-max_pixels", str(max_pixels), "-i", ffmpeg.plain(path)),
             *("-map", "0:V:0", "-c", "copy", "-f", "framecrc", "-"),
             *("-map", "0:V:0", "-vf", "showinfo=checksum=0", "-frames:v", "1", "-f", "null", "-"),
+            # Of some formats ffmpeg takes the first stream that is wanted for the beginning: sound is wanted, too.
+            *("-map", "0:a?", "-c", "copy", "-f", "null", "-"),
         ],
         level="info",
     )
@@ -116,7 +118,8 @@ def look(path: Path, *, max_pixels: int) -> Clip:
     declared = _declared_rate(video["more"])
     rate = even_rate(times, base, declared)
     mean = Fraction(len(times) - 1) / (times[-1] - times[0]) if times[-1] > times[0] else Fraction(declared or 25)
-    harm = ffmpeg.harm(done.stderr)
+    container = (_INPUT.search(told) or ["", ""])[1]
+    harm = ffmpeg.harm(done.stderr) or (_gif_harm(path) if container == "gif" else None)
     length = _seconds(told)
     missing = 0
     if harm is not None and length is not None:
@@ -146,7 +149,7 @@ def look(path: Path, *, max_pixels: int) -> Clip:
         matrix=("bt709" if min(width, height) >= HD else "bt601") if untold else None,
         hdr=HDR.get(colour["trc"]),
         hdr_tags=(colour["matrix"], colour["primaries"], colour["range"]),
-        container=(_INPUT.search(told) or ["", ""])[1],
+        container=container,
     )
 
 
@@ -198,6 +201,36 @@ def _packets(listing: bytes) -> tuple[Fraction, list[tuple[int, int]]]:
     return base, sorted((pts, length) for _, pts, length in found)
 
 
+def _gif_harm(path: Path) -> str | None:
+    """What is wrong with the order of a GIF's blocks, of which ffmpeg says nothing: it just ends early."""
+    with path.open("rb") as file:
+
+        def skip_table(flags: int) -> None:
+            if flags & 0x80:
+                file.seek(3 * 2 ** ((flags & 7) + 1), 1)
+
+        def skip_blocks() -> None:
+            while size := (file.read(1) or b"\0")[0]:
+                file.seek(size, 1)
+
+        skip_table((file.read(13) + bytes(13))[10])
+        while True:
+            match file.read(1):
+                case b"\x3b":
+                    return None
+                case b"\x21":  # an extension and its label
+                    file.seek(1, 1)
+                    skip_blocks()
+                case b"\x2c":  # a picture, its place, and the size of its codes
+                    skip_table((file.read(9) + bytes(9))[8])
+                    file.seek(1, 1)
+                    skip_blocks()
+                case b"":
+                    return "the GIF ends in the middle"
+                case _:
+                    return "the GIF's blocks are damaged"
+
+
 def _seconds(told: str) -> Fraction | None:
     found = _LENGTH.search(told)
     return None if found is None else int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
@@ -209,6 +242,12 @@ def _why(told: str, otherwise: str) -> str:
     if not errors or any("matches no streams" in line for line in errors):
         return otherwise
     return ffmpeg.last_words(errors[0].encode())
+
+
+def count_frames(path: Path) -> int:
+    """How many pictures a player would show of a film."""
+    done = ffmpeg.run(["-i", ffmpeg.plain(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "-"])
+    return len(_packets(done.stdout)[1])
 
 
 def count_between(clip: Clip, start: Fraction, stop: Fraction) -> int:

@@ -215,15 +215,22 @@ def join(
     start: float = 0.0,
     duration: float | None = None,
     length: Fraction | None = None,
+    step: int | None = None,
 ) -> list[str]:
     """The arguments that join the films of a concat `listing` and take `clip`'s companions along, from `start` on, for
-    `duration` seconds of it; nothing is longer than `length`, if given."""
+    `duration` seconds of it; nothing is longer than `length`, if given.
+
+    step: how many of `per_second` units there are from frame to frame, if always the same.
+    """
+    # A segment of one or two frames has no frames out of order, and leaves a hole in the times of decoding: a film's
+    # mean rate, which is told by these, would be wrong.
+    evenly = ["-bsf:v", rf"setts=pts=PTS:dts=if(N\,PREV_OUTDTS+{step}\,DTS)"] if step is not None else []
     window = (["-ss", f"{start:.6f}"] if start else []) + (["-t", f"{duration:.6f}"] if duration is not None else [])
     takes = clip is not None and container.sound != () and container is not PICTURES
     other = [*window, "-i", ffmpeg.plain(clip.path)] if takes and clip is not None else []
     return [
         "-y", "-itsoffset", f"{float(offset):.6f}", "-f", "concat", "-safe", "0", "-i", ffmpeg.plain(listing), *other,
-        "-map", "0:v", "-c:v", "copy", *(beside.arguments if takes else ()),
+        "-map", "0:v", "-c:v", "copy", *evenly, *(beside.arguments if takes else ()),
         *(["-t", f"{float(length):.6f}"] if length is not None else []),
         *container.muxer, *(["-video_track_timescale", str(per_second)] if "-movflags" in container.muxer else []),
         ffmpeg.plain(output),

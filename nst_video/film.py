@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from nst_video import container, ffmpeg, matroska
-from nst_video.clip import Clip
+from nst_video.clip import Clip, count_frames
 from nst_video.container import Companions, Encoder
 from nst_video.errors import WorkError
 from nst_video.frame import Frame, StreamInfo
@@ -132,8 +132,8 @@ class Film:
             self._run(container.palette(listing, colours))
             self._run(container.gif(listing, colours, draft))
         else:
-            self._mux(listing, draft, suffix, interrupted=interrupted)
-        if (found := _frames_in(draft)) != count:
+            self._mux(listing, draft, suffix, count, interrupted=interrupted)
+        if (found := count_frames(draft)) != count:
             raise WorkError(f"cannot write {self._output}: {found} of {count} frames got into it")
         _flush(draft)
         try:
@@ -141,7 +141,7 @@ class Film:
         except OSError as error:
             raise WorkError(f"cannot replace {self._output}: {error.strerror}") from None
 
-    def _mux(self, listing: Path, draft: Path, suffix: str, *, interrupted: bool) -> None:
+    def _mux(self, listing: Path, draft: Path, suffix: str, count: int, *, interrupted: bool) -> None:
         """With all that lies beside the pictures, or with what is left of it when ffmpeg refuses."""
         ways: list[tuple[Companions, Clip | None]] = [(Companions(), None)]
         if self._sound is not None:
@@ -161,6 +161,7 @@ class Film:
                 clip=clip,
                 start=self._start,
                 duration=self._duration,
+                step=self._step(count),
                 length=self._info.offset + self._ends if interrupted else None,
             )
             try:
@@ -171,6 +172,12 @@ class Film:
             else:
                 self.notes = beside.notes
                 return
+
+    def _step(self, count: int) -> int | None:
+        """From one of `count` frames to the next, if it is the same between all of them, as far as can be told."""
+        step = self._per_second / self._info.frame_rate
+        whole = step.denominator == 1 and self._info.time_base == 1 / self._info.frame_rate
+        return int(step) if whole and self._ends - self._begins == count / self._info.frame_rate else None
 
     def _write_row(self, listing: Path, count: int) -> None:
         drafts = self._parts.draft("pictures")
@@ -221,7 +228,7 @@ class _Segment:
         if self._encoding.finish():
             self._draft.unlink(missing_ok=True)
             raise WorkError(f"cannot write {self._draft}: {self._encoding.complaint()}")
-        if (found := _frames_in(self._draft)) != self._frames:
+        if (found := count_frames(self._draft)) != self._frames:
             self._draft.unlink(missing_ok=True)
             raise WorkError(f"cannot write {self._draft}: {found} of {self._frames} frames got into it")
         ends = self._last.time + self._shown(self._last)
@@ -230,11 +237,6 @@ class _Segment:
     def discard(self) -> None:
         self._encoding.kill()
         self._draft.unlink(missing_ok=True)
-
-
-def _frames_in(film: Path) -> int:
-    done = ffmpeg.run(["-i", ffmpeg.plain(film), "-map", "0:v", "-c", "copy", "-f", "framecrc", "-"])
-    return sum(not line.startswith(b"#") for line in done.stdout.splitlines())
 
 
 def _flush(path: Path) -> None:

@@ -327,8 +327,8 @@ def _told(tag: str, otherwise: str) -> str:
 
 
 def _beside(clip: Clip) -> list[str]:
-    """Formats whose clocks start anywhere begin for ffmpeg with the first of those streams that are wanted: sound is
-    wanted, then, so that pictures are timed from where it begins."""
+    """Formats whose clocks start anywhere begin for ffmpeg with the first of those streams that are wanted; as in
+    `clip.look`, sound is."""
     sound = [one for one in clip.others if one.kind == "Audio"]
     return ["-map", "0:a", "-c:a", "copy", "-f", "null", "-"] if sound and clip.container.startswith("mpeg") else []
 

@@ -176,7 +176,7 @@ def test_numbers_at_the_edge_of_what_there_is_come_back(state: State, tmp_path: 
 
 
 def test_more_than_ten_earlier_frames_keep_their_order(state: State, tmp_path: Path) -> None:
-    """"earlier.10" stands before "earlier.2" in a file."""
+    """ "earlier.10" stands before "earlier.2" in a file."""
     earlier = tuple(torch.full((1, 3, 4, 4), float(ago)) for ago in range(23))
     contents = tuple(np.full((4, 4, 3), ago, np.float32) for ago in range(23))
     seen = replace(state.prepared.seen, earlier=contents)

@@ -237,7 +237,9 @@ def test_colours_that_are_told_are_not_assumed(tmp_path: Path, clip: Path) -> No
 
 
 def test_rgb_has_no_matrix(tmp_path: Path) -> None:
-    ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32:rate=25", "-frames:v", 2, "-c:v", "libx264rgb", tmp_path / "r.mkv")
+    ffmpeg(
+        "-f", "lavfi", "-i", "color=red:size=32x32:rate=25", "-frames:v", 2, "-c:v", "libx264rgb", tmp_path / "r.mkv"
+    )
     ffmpeg("-f", "lavfi", "-i", "color=red:size=32x32:rate=10", "-frames:v", 2, tmp_path / "r.gif")
     assert seen(tmp_path / "r.mkv").matrix is None
     assert seen(tmp_path / "r.gif").matrix is None
@@ -299,9 +301,7 @@ def test_what_is_no_video_is_told_in_ffmpegs_words(tmp_path: Path, text_as_video
         seen(tmp_path / "gone.mp4")
 
 
-def test_names_that_look_like_protocols_are_files(
-    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_that_look_like_protocols_are_files(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("-y.mp4", "a:b.mp4", "100%d.mp4", "Stream #0:0: Audio.mp4"):
         Path(name).write_bytes(clip.read_bytes())

@@ -182,6 +182,16 @@ def test_units_are_fine_enough_and_hold_every_time_exactly(rate: Fraction, base:
     assert found < 2**31 / 100  # of 32 bits that MP4 has for a time
 
 
+@pytest.mark.xfail(strict=True, reason="units() has no upper bound: ffmpeg refuses the encoder")
+def test_units_fit_into_an_mp4_even_if_they_cannot_be_exact(tmp_path: Path) -> None:
+    """Of a clip that is timed in nanoseconds, at an even but odd rate."""
+    rate = Fraction(111_000_000_000, 4_439_934_289)
+    process = encoding(tmp_path / "out.mp4", 16, 16, per_second=units(rate, 1 / rate))
+    feed(process, stepped(5, 16, 16), rate)
+    assert process.finish() == 0
+    assert len(decode(tmp_path / "out.mp4")) == 5
+
+
 @pytest.mark.parametrize("colour", [(230, 30, 30), (30, 200, 40), (20, 40, 220), (240, 240, 240), (8, 8, 8)])
 @pytest.mark.parametrize("codec", ["h264", "vp9"])
 def test_colours_survive(tmp_path: Path, colour: tuple[int, int, int], codec: str) -> None:

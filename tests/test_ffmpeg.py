@@ -6,6 +6,7 @@ import os
 import threading
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_a_frame_that_is_dropped_behind_the_filter_still_tells_its_time(clip: Pa
 def test_a_time_that_never_comes_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(tmp_path, monkeypatch, "exec sleep 60")
     process = reader(tmp_path / "clip.mp4", patience=0.05)
-    with pytest.raises(WorkError, match="cannot decode .*: ffmpeg did not tell when a frame is shown"):
+    with pytest.raises(WorkError, match=r"cannot decode .*: ffmpeg did not tell when a frame is shown"):
         soon(process.next_time)
     process.kill()
 
@@ -247,15 +248,34 @@ def test_one_that_gives_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.Mon
     assert process._process.poll() is not None
 
 
+class Quick(threading.Event):
+    """The watchdog's: it looks again and again, however patient it is."""
+
+    looks = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        Quick.looks += 1
+        return super().wait(0.0005)
+
+
+@pytest.fixture
+def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its patience may be changed while it watches: starting a process may take long on a busy machine."""
+    monkeypatch.setattr(ffmpeg, "threading", SimpleNamespace(Event=Quick, Thread=threading.Thread))
+
+
 @scripted
+@pytest.mark.usefixtures("watchful")
 def test_one_that_stops_after_some_frames_is_ended_and_that_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no damage to the file: what follows is not known."""
     fake(tmp_path, monkeypatch, "printf abcdef; exec sleep 60")
-    frames = reader(tmp_path / "clip.mp4", patience=0.2).frames(2, 1)
+    process = reader(tmp_path / "clip.mp4")
+    frames = process.frames(2, 1)
     assert soon(lambda: next(frames)).tobytes() == b"abcdef"
-    with pytest.raises(WorkError, match="did nothing"):
+    process._patience = 0.05
+    with pytest.raises(WorkError, match=r"ffmpeg did nothing for 0\.05 s"):
         soon(lambda: next(frames))
 
 
@@ -270,22 +290,17 @@ def test_one_that_takes_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @scripted
+@pytest.mark.usefixtures("watchful")
 def test_nobody_who_waits_for_nothing_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow painter takes longer for a frame than a decoder may."""
-    watched = list[float]()
-
-    class Over(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            watched.append(0.0)
-            return super().wait(timeout)
-
     fake(tmp_path, monkeypatch, "printf abcdefghijkl; exec sleep 60")
-    monkeypatch.setattr("nst_video.ffmpeg.threading.Event", Over)
-    process = reader(tmp_path / "clip.mp4", patience=0.02)
+    process = reader(tmp_path / "clip.mp4")
     frames = process.frames(2, 1)
     assert soon(lambda: next(frames)).tobytes() == b"abcdef"
-    seen = len(watched)
-    wait_until(lambda: len(watched) > seen + 60)  # three times its patience
+    process._patience = 0.0
+    looks = Quick.looks
+    wait_until(lambda: Quick.looks > looks + 20)
+    process._patience = ffmpeg.PATIENCE_S
     assert not process.gave_up
     assert soon(lambda: next(frames)).tobytes() == b"ghijkl"
     process.kill()
@@ -373,4 +388,8 @@ def test_no_threads_are_left(clip: Path) -> None:
 def test_the_units_of_a_time_are_those_of_the_filter_before_it(clip: Path) -> None:
     decoder = reader(clip, f"settb={Fraction(1, 90000)}", ffmpeg.TELL_TIMES)
     list(decoder.frames(64, 48))
-    assert [decoder.next_time()[1] for _ in range(3)] == [0, round(90000 * 1001 / 24000), round(2 * 90000 * 1001 / 24000)]
+    assert [decoder.next_time()[1] for _ in range(3)] == [
+        0,
+        round(90000 * 1001 / 24000),
+        round(2 * 90000 * 1001 / 24000),
+    ]

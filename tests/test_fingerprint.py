@@ -27,8 +27,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 def facts(files: dict[str, Path], settings: StyleSettings | None = None, **given: Any) -> dict[str, Any]:
     clip = files["clip.mp4"]
-    config = VideoConfig(**{"clip": clip, "style": (files["one.png"],), "output": Path("film.mp4")} | given)
-    return fingerprint(config, settings or StyleSettings(), [clip])
+    options: dict[str, Any] = {"clip": clip, "style": (files["one.png"],), "output": Path("film.mp4"), **given}
+    return fingerprint(VideoConfig(**options), settings or StyleSettings(), [clip])
 
 
 def differing(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
@@ -103,8 +103,12 @@ def test_files_count_by_what_is_in_them_and_not_by_name_or_time(files: dict[str,
     assert facts(copies, weights=copies["weights.pt"]) == before
 
 
-@pytest.mark.parametrize(("name", "option"), [("clip.mp4", "clip"), ("one.png", "--style"), ("weights.pt", "--weights")])
-@pytest.mark.parametrize("change", [lambda data: data + b"x", lambda data: b"x" + data[1:], lambda data: data[:-1] + b"x"])
+@pytest.mark.parametrize(
+    ("name", "option"), [("clip.mp4", "clip"), ("one.png", "--style"), ("weights.pt", "--weights")]
+)
+@pytest.mark.parametrize(
+    "change", [lambda data: data + b"x", lambda data: b"x" + data[1:], lambda data: data[:-1] + b"x"]
+)
 def test_other_contents_are_found(files: dict[str, Path], name: str, option: str, change: Any) -> None:
     before = facts(files, weights=files["weights.pt"])
     files[name].write_bytes(change(files[name].read_bytes()))

@@ -45,7 +45,7 @@ def unpack(path: Path, device: torch.device) -> State:
     """The state in a file that `pack` made, on `device`."""
     with safe_open(path, "pt") as file:
         facts = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - it is no mapping
 
     def row(name: str) -> list[Tensor]:
         found = [key for key in tensors if key.startswith(name + ".")]

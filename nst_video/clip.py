@@ -78,6 +78,11 @@ class Clip:
     """Its matrix, primaries and range."""
     container: str = ""
 
+    @property
+    def shifts(self) -> bool:
+        """Whether for ffmpeg it begins with the first of those streams that are wanted, not with the first of all."""
+        return self.container.startswith("mpeg")
+
 
 def look(path: Path, *, max_pixels: int) -> Clip:
     """Find out what a video file holds. Its packets are all read, one picture is decoded.
@@ -123,7 +128,8 @@ def look(path: Path, *, max_pixels: int) -> Clip:
     length = _seconds(told)
     missing = 0
     if harm is not None and length is not None:
-        missing = max(0, round((length - times[0]) * (rate or mean)) - len(times))
+        usual = _usual(declared)[0] if declared else rate or mean  # what is left may look uneven
+        missing = max(0, round((length - times[0]) * usual) - len(times))
     width, height = int(shown["width"]), int(shown["height"])
     across, down = map(int, shown["sar"].split("/"))
     aspect = Fraction(across, down) if across > 0 and down > 0 else Fraction(1)

@@ -15,6 +15,8 @@ from nst_video.pictures import PICTURE_SUFFIXES, is_numbered
 
 FINEST = 10_000
 """Units that a second is divided into, at least: coarser ones are not understood everywhere."""
+TOO_FINE = 10_000_000
+"""Finer ones are not, either."""
 
 _MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus", "flac")
 _TEXT = ("mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text")
@@ -83,6 +85,8 @@ class Encoder:
     """To 4:2:0 in bt709, limited range, which every player takes; else they stay RGB."""
     even: bool = True
     """Sizes must be even: 4:2:0 of H.264 and H.265 has no others."""
+    reorders: bool = True
+    """It may encode a frame before one that is shown earlier."""
 
 
 def container_of(output: Path) -> Container:
@@ -122,7 +126,7 @@ def choose_encoder(output: Path, codec: str, crf: int, *, preset: str = "medium"
             return Encoder("libx265", ("-crf", str(crf), "-preset", preset, "-x265-params", "log-level=error", *tag))
         case "vp9":
             speed = ("-deadline", "good", "-cpu-used", "4", "-row-mt", "1")
-            return Encoder("libvpx-vp9", ("-crf", str(crf), "-b:v", "0", *speed), even=False)
+            return Encoder("libvpx-vp9", ("-crf", str(crf), "-b:v", "0", *speed), even=False, reorders=False)
         case _:
             return Encoder("libx264rgb", ("-qp", "0", "-preset", "ultrafast"), subsampled=False, even=False)
 
@@ -137,18 +141,31 @@ def works(encoder: str, arguments: tuple[str, ...]) -> bool:
 def units(frame_rate: Fraction, time_base: Fraction) -> int:
     """Into how many units a film divides a second, so that multiples of `time_base` are exact."""
     number = (time_base or 1 / frame_rate).denominator
+    if number > TOO_FINE:
+        return FINEST * 9  # as broadcasters do: nobody sees the rounding
     while number < FINEST:
         number *= 2
     return number
 
 
 def encode(
-    output: Path, width: int, height: int, encoder: Encoder, *, per_second: int, muxer: Sequence[str] = ()
+    output: Path,
+    width: int,
+    height: int,
+    encoder: Encoder,
+    *,
+    per_second: int,
+    uneven: bool = False,
+    muxer: Sequence[str] = (),
 ) -> ffmpeg.Ffmpeg:
-    """Encode what `matroska` describes into `output`, times in units of 1/`per_second`."""
+    """Encode what `matroska` describes into `output`, times in units of 1/`per_second`.
+
+    uneven: the frames are shown for different times. MP4 tells these from the order of decoding, so that it has to be
+    that of showing if the last one's is to be right.
+    """
     crop = f"crop={width // 2 * 2}:{height // 2 * 2}:0:0," if encoder.even else ""
     colours = (
-        "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p,"
+        "scale=out_color_matrix=bt709:out_range=tv:flags=area+accurate_rnd+full_chroma_int,format=yuv420p,"
         "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
         if encoder.subsampled
         else "null"
@@ -156,6 +173,7 @@ def encode(
     arguments = [
         "-y", "-f", "matroska", "-i", "pipe:0", "-vf", f"{crop}settb=1/{per_second},{colours}",
         "-fps_mode", "passthrough", "-enc_time_base", f"1:{per_second}", "-c:v", encoder.name, *encoder.arguments,
+        *(["-bf", "0"] if uneven and encoder.reorders else []),
         *(["-video_track_timescale", str(per_second)] if output.suffix != ".mkv" else []), *muxer,
         ffmpeg.plain(output),
     ]  # fmt: skip
@@ -232,22 +250,25 @@ def join(
         "-y", "-itsoffset", f"{float(offset):.6f}", "-f", "concat", "-safe", "0", "-i", ffmpeg.plain(listing), *other,
         "-map", "0:v", "-c:v", "copy", *evenly, *(beside.arguments if takes else ()),
         *(["-t", f"{float(length):.6f}"] if length is not None else []),
+        *(["-copypriorss", "0"] if start else []),  # else some formats begin with all sound since the last key frame
         *container.muxer, *(["-video_track_timescale", str(per_second)] if "-movflags" in container.muxer else []),
         ffmpeg.plain(output),
+        # As in `clip.look`: the pictures are wanted, too, where ffmpeg counts from the first stream that is.
+        *(["-map", "1:V:0", "-c", "copy", "-f", "null", "-"] if other and clip is not None and clip.shifts else []),
     ]  # fmt: skip
 
 
 def palette(listing: Path, colours: Path) -> list[str]:
     """The arguments that choose a GIF's colours: a pass of its own, or all frames would wait in memory."""
     return ["-y", "-f", "concat", "-safe", "0", "-i", ffmpeg.plain(listing),
-            "-vf", "palettegen=stats_mode=diff", "-update", "1", ffmpeg.plain(colours)]  # fmt: skip
+            "-vf", "palettegen", "-update", "1", ffmpeg.plain(colours)]  # fmt: skip
 
 
 def gif(listing: Path, colours: Path, output: Path) -> list[str]:
     """The arguments that write a GIF in these colours, each frame at its time, in hundredths of a second."""
     return ["-y", "-f", "concat", "-safe", "0", "-i", ffmpeg.plain(listing), "-i", ffmpeg.plain(colours),
-            "-lavfi", "paletteuse=dither=sierra2_4a:diff_mode=rectangle", "-fps_mode", "passthrough",
-            "-loop", "0", ffmpeg.plain(output)]  # fmt: skip
+            "-lavfi", "paletteuse=dither=sierra2_4a:diff_mode=rectangle",
+            "-fps_mode", "passthrough", "-enc_time_base", "1:100", "-loop", "0", ffmpeg.plain(output)]  # fmt: skip
 
 
 def row(listing: Path, pattern: Path) -> list[str]:

@@ -176,7 +176,7 @@ class Film:
     def _step(self, count: int) -> int | None:
         """From one of `count` frames to the next, if it is the same between all of them, as far as can be told."""
         step = self._per_second / self._info.frame_rate
-        whole = step.denominator == 1 and self._info.time_base == 1 / self._info.frame_rate
+        whole = step.denominator == 1 and self._info.even
         return int(step) if whole and self._ends - self._begins == count / self._info.frame_rate else None
 
     def _write_row(self, listing: Path, count: int) -> None:
@@ -208,7 +208,9 @@ class _Segment:
         self._first: Frame | None = None
         self._last: Frame | None = None
         self._frames = 0
-        self._encoding = container.encode(draft, info.width, info.height, encoder, per_second=per_second)
+        self._encoding = container.encode(
+            draft, info.width, info.height, encoder, per_second=per_second, uneven=not info.even
+        )
         self._encoding.feed(matroska.head(info.width, info.height, info.frame_rate))
 
     def write(self, frame: Frame) -> None:

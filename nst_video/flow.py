@@ -84,10 +84,10 @@ def _supported(flow: Floats, opposite: Floats, picture: NDArray[np.uint8]) -> Fl
     painting of a wall would swim.
     """
     near, far = (np.asarray(_halved(field), np.float32) for field in (flow, opposite))
-    across, down = cv2.spatialGradient(_halved(picture))
-    slope = np.asarray(cv2.magnitude(across.astype(np.float32), down.astype(np.float32)), np.float32)
-    slope *= 1 / 16  # Sobel's weights add up to 8, and this is half the size
-    texture = _halved(slope * slope)
+    across, down = (slope.astype(np.float32) / 16 for slope in cv2.spatialGradient(_halved(picture)))
+    # Sobel's weights add up to 8, and this is half the size. Not by cv2.magnitude: its last bit depends on where in
+    # memory the arrays lie, and a film that is made again would not be the same.
+    texture = _halved(across * across + down * down)
     apart = near + cv2.remap(
         far, *_places(np.asarray(near / 2, np.float32)), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

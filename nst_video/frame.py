@@ -53,6 +53,11 @@ class StreamInfo:
     """Seconds from the beginning of the file (or of the wanted part of it), where its sound begins, to the first
     frame."""
 
+    @property
+    def even(self) -> bool:
+        """Whether each frame is shown for the same time."""
+        return self.time_base == 1 / self.frame_rate
+
 
 class LiveSource(Protocol):
     """What is painted as it comes. Iterated in one thread, asked and closed from another."""

@@ -6,6 +6,7 @@ tells of are on the disk.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -53,6 +54,9 @@ class Parts:
         try:
             self.folder.mkdir(exist_ok=True)
             self._lock = _lock(self.folder / "lock", output)
+        except OSError as error:
+            raise SinkError(f"cannot write {self.folder}: {error.strerror}") from None
+        try:
             self._tidy()
             found, segments = self._read()
             different = _differing(found, self._work)
@@ -68,6 +72,7 @@ class Parts:
                 self.segments = segments
                 self._rewrite()
         except OSError as error:
+            self._lock.close()
             raise SinkError(f"cannot write {self.folder}: {error.strerror}") from None
         except SettingsError:
             self.close()
@@ -117,7 +122,8 @@ class Parts:
             raise WorkError(f"cannot write {self.folder}: {error.strerror}") from None
         self.segments.append(segment)
         if number > 1:
-            self.state(number - 2).unlink(missing_ok=True)  # the last two are kept, in case that one is unreadable
+            with contextlib.suppress(OSError):  # the last two are kept, in case that one is unreadable
+                self.state(number - 2).unlink(missing_ok=True)
 
     def listing(self, also: tuple[Path, Segment] | None = None) -> Path:
         """A list of all segments for ffmpeg's concat demuxer, and of another one behind them.
@@ -158,6 +164,8 @@ class Parts:
         try:
             lines = (self.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
             work = json.loads(lines[0])
+            if not isinstance(work, dict):
+                raise ValueError
         except (OSError, ValueError, IndexError):
             return None, []
         segments, usable = list[Segment](), 0

@@ -88,7 +88,7 @@ def numbered(pattern: Path) -> list[Path]:
 def in_order(paths: list[Path]) -> list[Path]:
     """As people count: frame9 before frame10."""
     return sorted(
-        paths, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+        paths, key=lambda path: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
     )
 
 

@@ -37,6 +37,7 @@ class ProgressBar:
                 self._bar = tqdm(
                     total=progress.total, initial=progress.before, unit=f" {self._unit}s", dynamic_ncols=True
                 )
+            self._bar.total = progress.total  # what a URL sends is not known before
             self._bar.set_postfix_str(loss, refresh=bool(progress.detail))
             self._bar.update(progress.done - self._bar.n)
         elif (now := time.monotonic()) - self._told > EVERY_S or progress.done == progress.total:

@@ -23,6 +23,7 @@ from nst_video.darkroom import Darkroom, Keep
 from nst_video.device import Compute
 from nst_video.errors import SinkError, WorkError
 from nst_video.feeds import open_source
+from nst_video.fetch import fetch, is_url
 from nst_video.film import SEGMENT, Film
 from nst_video.fingerprint import fingerprint
 from nst_video.flow import FlowEstimator
@@ -36,7 +37,7 @@ from nst_video.pipeline import Channel, Pipeline
 from nst_video.settings import ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
 from nst_video.show import Show
 from nst_video.sinks import Album, check_film, check_output, write_picture
-from nst_video.sources import Source, fetch, files, is_url, open_clip
+from nst_video.sources import Source, files, open_clip
 from nst_video.stylizer import Painted, Painting, Prepared, State, Stylizer
 from nst_video.weights import load_network
 from nst_video.window import check_display
@@ -170,7 +171,8 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         stack.callback(parts.close)
         source = source or _fetched(config, parts, on_progress)
         skip = parts.frames
-        state = checkpoint.unpack(parts.state(len(parts.segments) - 1), compute.device) if skip else None
+        goes_on = skip and not parts.complete
+        state = checkpoint.unpack(parts.state(len(parts.segments) - 1), compute.device) if goes_on else None
         log = _open_log(config, stack, keep=skip)
         # Left in this order: decoder and encoder end, then the threads that may be waiting for them.
         pipeline = stack.enter_context(Pipeline())
@@ -441,11 +443,8 @@ def _open(config: VideoConfig, clip: str | Path) -> Source:
 
 def _fetched(config: VideoConfig, parts: Parts, on_progress: OnProgress) -> Source:
     """What a URL sends, kept until the film is done: it may be asked for again."""
-    copy = parts.folder / "source.mkv"
-    if not copy.exists():
-        on_progress(Progress(0, None, {}, f"fetching {config.clip}"))
-        fetch(str(config.clip), copy, duration=config.end)
-    return _open(config, copy)
+    on_progress(Progress(0, None, {}, f"fetching {config.clip}"))
+    return _open(config, fetch(str(config.clip), parts.folder / "source", duration=config.end))
 
 
 def _check_live(config: LiveConfig) -> None:

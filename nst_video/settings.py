@@ -276,7 +276,7 @@ class VideoConfig(ConvertConfig):
         False, commands=("video",), help="compress on the graphics card, if a trial shows that it can"
     )
     crf: int = setting(
-        18, low=1, high=51, commands=("video",), help="quality of the compression: lower is better and larger"
+        16, low=1, high=51, commands=("video",), help="quality of the compression: lower is better and larger"
     )
     audio: bool = setting(True, commands=("video",), help="keep the clip's sound, subtitles, chapters and title")
     resume: bool | None = setting(

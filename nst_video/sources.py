@@ -1,9 +1,8 @@
-"""Where the frames of a film come from: a video file, pictures in a row, what a URL sends; a file as it plays."""
+"""Where the frames of a film come from: a video file, pictures in a row; a file as it plays."""
 
 from __future__ import annotations
 
 import glob
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from nst_video.settings import MAX_PIXELS
 
 PICTURES_FPS = Fraction(25)
 """Of pictures in a row, if nobody says."""
-SILENCE_S = 30
-"""A URL that sends nothing for so long is given up."""
 
 
 class Source(Protocol):
@@ -252,32 +249,6 @@ def files(name: str | Path) -> list[Path]:
     return pictures
 
 
-def is_url(name: str | Path) -> bool:
-    return re.match(r"[a-z][a-z0-9+.-]+://", str(name), re.IGNORECASE) is not None
-
-
-def fetch(url: str, into: Path, *, duration: float | None = None) -> None:
-    """Copy what a URL sends, pictures and sound, into a Matroska file; at most so many seconds of it.
-
-    Raises:
-        SourceError: it cannot be reached or sends nothing that can be kept; nothing is left behind.
-    """
-    partial = into.with_name(f"{into.stem}.partial{into.suffix}")
-    limit = ["-t", f"{duration:.6f}"] if duration is not None else []
-    wait = ["-rw_timeout", str(SILENCE_S * 1_000_000)] if url.lower().startswith("http") else []
-    arguments = ["-y", *wait, "-i", url, *limit, "-map", "0:V:0", "-map", "0:a?", "-map_chapters", "0", "-c", "copy",
-                 "-progress", "pipe:1", "-f", "matroska", ffmpeg.plain(partial)]  # fmt: skip
-    process = ffmpeg.Ffmpeg(arguments, what=f"cannot fetch {url}", reads=True, patience=2 * SILENCE_S)
-    try:
-        process.drain()
-        if process.finish():
-            raise SourceError(f"cannot fetch {url}: {process.complaint()}")
-        partial.replace(into)
-    finally:
-        process.kill()
-        partial.unlink(missing_ok=True)
-
-
 def _row(path: Path) -> list[Path] | None:
     """Pictures in a row; None if the name does not stand for any."""
     if path.is_dir():
@@ -306,7 +277,10 @@ def _filters(clip: Clip, info: StreamInfo, fps: Fraction | None) -> tuple[list[s
     """What comes before frames are counted, and after."""
     before = ["bwdif=mode=send_frame:parity=auto:deint=interlaced"] if clip.interlaced else []
     before += [f"fps={fps}"] if fps is not None else []
-    scale = f"scale={info.width}:{info.height}:flags=bicubic+accurate_rnd+full_chroma_int"
+    # Where nothing is resized, each colour is spread over the pixels it was taken from: the encoder's mean over the
+    # same pixels finds it again.
+    how = "neighbor" if (info.width, info.height) == clip.stored else "bicubic"
+    scale = f"scale={info.width}:{info.height}:flags={how}+accurate_rnd+full_chroma_int"
     after = [scale + (f":in_color_matrix={clip.matrix}" if clip.matrix else "")]
     if clip.hdr is not None:
         matrix, primaries, levels = clip.hdr_tags
@@ -327,10 +301,8 @@ def _told(tag: str, otherwise: str) -> str:
 
 
 def _beside(clip: Clip) -> list[str]:
-    """Formats whose clocks start anywhere begin for ffmpeg with the first of those streams that are wanted; as in
-    `clip.look`, sound is."""
-    sound = [one for one in clip.others if one.kind == "Audio"]
-    return ["-map", "0:a", "-c:a", "copy", "-f", "null", "-"] if sound and clip.container.startswith("mpeg") else []
+    """As in `clip.look`: the sound is wanted, too, where ffmpeg counts from the first stream that is."""
+    return ["-map", "0:a?", "-c:a", "copy", "-f", "null", "-"] if clip.shifts else []
 
 
 def _until(frame: Frame, pts: int) -> Frame:

@@ -41,9 +41,10 @@ def packets(path: Path, stream: str = "0:V:0", *beside: object) -> Packets:
         if line.startswith("#tb"):
             base = Fraction(line.split(":")[1].strip())
         elif not line.startswith("#"):
-            _, _, pts, duration, _, crc, *more = (part.strip() for part in line.split(","))
+            _, dts, pts, duration, _, crc, *more = (part.strip() for part in line.split(","))
+            shown = int(dts) if int(pts) < -(2**62) else int(pts)  # AVI has times of decoding only
             if not any(part.startswith("F=") and int(part[2:], 16) & 4 for part in more):
-                found.append((int(pts) * base, int(duration) * base, crc))
+                found.append((shown * base, int(duration) * base, crc))
     found.sort()
     return Packets([one[0] for one in found], [one[1] for one in found], [one[2] for one in found])
 

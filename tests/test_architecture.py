@@ -34,6 +34,7 @@ ROOMS: dict[str, str] = {
     "clip": "errors ffmpeg",
     "container": "clip errors ffmpeg pictures",
     "sources": "clip errors ffmpeg frame pictures settings",
+    "fetch": "errors ffmpeg",
     "feeds": "errors ffmpeg frame sources",
     "sinks": "container errors frame matroska pictures",
     "parts": "errors",
@@ -47,8 +48,8 @@ ROOMS: dict[str, str] = {
     "checkpoint": "optimizer scene settings stylizer",
     "darkroom": "device frame image pipeline settings stylizer",
     "show": "canvas controls darkroom errors frame settings sinks stylizer window",
-    "session": "budget checkpoint container controls darkroom device errors feeds film fingerprint flow frame image "
-    "networks optimizer parts pictures pipeline settings show sinks sources stylizer weights window",
+    "session": "budget checkpoint container controls darkroom device errors feeds fetch film fingerprint flow frame "
+    "image networks optimizer parts pictures pipeline settings show sinks sources stylizer weights window",
     "presets": "errors settings",
     "progress": "session",
     "cli": "__init__ errors presets progress resources session settings weights",
@@ -76,6 +77,7 @@ PACKAGES: dict[str, str] = {
     "clip": "",
     "container": "",
     "sources": "",
+    "fetch": "",
     "parts": "",
     "film": "",
     "fingerprint": "",

@@ -122,9 +122,8 @@ def apart(one: State, other: State) -> float:
     return float((one.image - other.image).abs().max())
 
 
-SAME = 1e-5
-"""Sums may be added up in another order each time that torch is asked: two runs from one and the same state differ by a
-few times 1e-7."""
+OTHER = 1e-3
+"""What is apart by more than this is another painting."""
 
 
 def test_the_next_frames_are_the_same_from_a_file_as_without(way: str, state: State, back: State) -> None:
@@ -132,8 +131,8 @@ def test_the_next_frames_are_the_same_from_a_file_as_without(way: str, state: St
     found, again = run(way, FRAMES[4:], back)
     assert not np.array_equal(wanted[0], wanted[1])
     for mine, given in zip(found, wanted, strict=True):
-        assert np.abs(mine.astype(np.int32) - given).max() <= 1
-    assert apart(again, last) < SAME
+        assert np.array_equal(mine, given)
+    assert apart(again, last) == 0
     assert again.losses == pytest.approx(last.losses, rel=1e-4)
     assert again.moments.age == last.moments.age
     assert again.settings == last.settings
@@ -152,11 +151,11 @@ def test_each_part_of_a_state_matters_to_the_next_frames(way: str, state: State,
         "earlier": replace(state, earlier=()),
         "palette": replace(state, palette=None),
     }[part]
-    assert apart(run(way, FRAMES[4:], without)[1], run(way, FRAMES[4:], state)[1]) > 100 * SAME
+    assert apart(run(way, FRAMES[4:], without)[1], run(way, FRAMES[4:], state)[1]) > OTHER
 
 
 def test_frames_from_a_file_differ_from_those_of_a_beginning(way: str, back: State) -> None:
-    assert apart(run(way, FRAMES[4:5], back)[1], run(way, FRAMES[4:5])[1]) > 100 * SAME
+    assert apart(run(way, FRAMES[4:5], back)[1], run(way, FRAMES[4:5])[1]) > OTHER
 
 
 def test_packing_leaves_the_state_as_it_is(state: State) -> None:
@@ -190,12 +189,12 @@ def test_a_film_without_flow_goes_on_the_same(tmp_path: Path) -> None:
     _, first = paints.step(FRAMES[0], settings, None)
     wanted, _ = paints.step(FRAMES[1], settings, first)
     found, _ = stylizer(use_flow=False).step(FRAMES[1], settings, through_a_file(first, tmp_path))
-    assert np.abs(found.pixels.astype(np.int32) - wanted.pixels).max() <= 1
+    assert np.array_equal(found.pixels, wanted.pixels)
 
 
 def test_a_cut_after_the_state_begins_a_new_scene_in_the_same_way(way: str, state: State, back: State) -> None:
     other = [blobs(48, 64, seed=9)[::-1].copy()]
-    assert apart(run(way, other, back)[1], run(way, other, state)[1]) < SAME
+    assert apart(run(way, other, back)[1], run(way, other, state)[1]) == 0
 
 
 def test_it_is_plain_safetensors(state: State, tmp_path: Path) -> None:

@@ -182,7 +182,6 @@ def test_units_are_fine_enough_and_hold_every_time_exactly(rate: Fraction, base:
     assert found < 2**31 / 100  # of 32 bits that MP4 has for a time
 
 
-@pytest.mark.xfail(strict=True, reason="units() has no upper bound: ffmpeg refuses the encoder")
 def test_units_fit_into_an_mp4_even_if_they_cannot_be_exact(tmp_path: Path) -> None:
     """Of a clip that is timed in nanoseconds, at an even but odd rate."""
     rate = Fraction(111_000_000_000, 4_439_934_289)

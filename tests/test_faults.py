@@ -3,6 +3,7 @@ undisturbed one makes, bit for bit."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -114,11 +115,8 @@ def test_a_process_that_is_killed_again_and_again_comes_to_the_same_film(
         process.kill()
         if dice.random() < 0.5:
             for child in children:
-                with_it = int(child)
-                try:
-                    os.kill(with_it, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
         code = process.wait(timeout=PATIENCE_S)
         found = lines(log)
         began_with.append(json.loads(found[0])["index"] if found and found[0].endswith("}") else -1)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from media import DATA, blobs, read_png
+from media import DATA, blobs, read_png, sliding
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nst_video.flow import (
@@ -296,3 +297,14 @@ def test_a_sharp_warp_keeps_detail_that_a_plain_one_loses() -> None:
     x, y = positions(8, 9)
     beyond = backward_warp(waves(x, y), uniform(8, 9, 100, 0), sharp=True)
     assert torch.allclose(beyond, waves(x, y)[..., -1:].expand(1, 2, 8, 9), atol=1e-4)
+
+
+def test_the_flow_is_the_same_wherever_its_pictures_lie_in_memory() -> None:
+    """Else a film that is resumed would not be the one that is made in one go."""
+    here, there = (grey(frame) for frame in np.ascontiguousarray(sliding(2, 48, 64)))
+    first = FlowEstimator()(here, there)
+    kept = list[NDArray[np.uint8]]()
+    for number in range(40):
+        kept.append(np.empty(977 * number, np.uint8))
+        again = FlowEstimator()(here.copy(), there.copy())
+        assert all(torch.equal(one, other) for one, other in zip(again, first, strict=True))

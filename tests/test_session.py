@@ -728,3 +728,53 @@ def test_the_budget_does_not_count_the_first_frame_which_waits_for_much(
 def test_live_needs_a_source_that_is_there(live: Callable[..., LiveConfig]) -> None:
     with pytest.raises(SourceError, match=r"no video file gone\.mp4"):
         run_live(replace(live(), source="gone.mp4"), StyleSettings(), quietly)
+
+
+# going on
+
+
+def test_a_film_that_could_not_be_joined_is_joined_by_the_next_run(
+    film: Callable[..., VideoConfig], silent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise WorkError("cannot write out.mp4: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Film, "_run", full)
+        with pytest.raises(WorkError, match="No space left on device; 8 frames are kept, --resume goes on from there"):
+            convert(film(silent))
+    assert names(tmp_path) == ["out.mp4.parts"]
+    summary = convert(film(silent))
+    assert (summary.done, summary.resumed, summary.incomplete) == (8, 8, False)
+    assert numbers(decode(tmp_path / "out.mp4")) == list(range(8))
+    assert names(tmp_path) == ["out.mp4"]
+
+
+def test_other_settings_begin_anew_unless_resuming_is_insisted_on(
+    film: Callable[..., VideoConfig], silent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise WorkError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Film, "_run", full)
+        with pytest.raises(WorkError, match="full"):
+            convert(film(silent))
+    with pytest.raises(SettingsError, match="was begun with another --size; give the same, or --no-resume"):
+        convert(film(silent, size=40, resume=True))
+    assert names(tmp_path) == ["out.mp4.parts"]
+    summary = convert(film(silent, size=40))
+    assert summary.resumed == 0
+    assert summary.notes == ("begun anew, as --size changed",)
+    assert names(tmp_path) == ["out.mp4"]
+
+
+def test_a_log_goes_on_where_the_film_does(film: Callable[..., VideoConfig], media: Path, tmp_path: Path) -> None:
+    path = media / "of-three-segments.mp4"
+    if not path.exists():
+        write_clip(path, np.concatenate([stepped(20, 32, 32)] * 6))
+    config = film(path, log_json=tmp_path / "log.jsonl")
+    assert run_video(config, UNPAINTED, interrupt_at(60)).kept == 48
+    assert convert(config).resumed == 48
+    assert [line["index"] for line in lines(tmp_path / "log.jsonl")] == list(range(120))
+    assert numbers(decode(tmp_path / "out.mp4")) == [index % 20 for index in range(120)]

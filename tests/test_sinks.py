@@ -32,7 +32,7 @@ from PIL import Image
 
 from nst_video.container import RECORDING_SUFFIXES
 from nst_video.errors import SinkError, WorkError
-from nst_video.frame import Frame, Pixels
+from nst_video.frame import Pixels
 from nst_video.pictures import PICTURE_SUFFIXES
 from nst_video.sinks import (
     Album,
@@ -380,10 +380,10 @@ def test_adding_never_waits_and_what_is_too_much_is_counted(
 ) -> None:
     stuck, go_on, write = threading.Event(), threading.Event(), recorder._writer.write
 
-    def slow(frame: Frame) -> None:
+    def slow(pixels: Pixels) -> None:
         stuck.set()
         assert go_on.wait(PATIENCE_S)
-        write(frame)
+        write(pixels)
 
     monkeypatch.setattr(recorder._writer, "write", slow)
 

@@ -3,6 +3,8 @@ looked at through ffmpeg's own command line."""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ QUICK = ("--size", 32, "--iterations", 1, "--first-iterations", 1, "--device", "
 FRAMES = 53  # a segment and some
 Run = Callable[..., tuple[int, str]]
 NTSC_30 = Fraction(30000, 1001)
+REAL = ["phone_rotated90_ios9.mov", "selfie_webcam_vfr_6s.mp4", "webcam_gesture_again.mkv", "scene_bear_davis.mp4"]
+if DATA.is_dir() and os.environ.get("NST_VIDEO_ALL_CLIPS"):
+    REAL = sorted(path.name for path in (DATA / "videos").iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -459,13 +464,32 @@ def test_damage_is_told_and_what_can_be_read_is_kept(run: Run, tmp_path: Path, n
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the reference clips are not beside this checkout")
-@pytest.mark.parametrize(
-    "name",
-    ["phone_rotated90_ios9.mov", "selfie_webcam_vfr_6s.mp4", "webcam_gesture_again.mkv", "scene_bear_davis.mp4"],
-)
+@pytest.mark.parametrize("name", REAL)
 def test_clips_of_real_cameras(run: Run, tmp_path: Path, name: str) -> None:
-    """The short ones; all nineteen take minutes: `python -m benchmarks.conversion`."""
+    """Some; with NST_VIDEO_ALL_CLIPS set all of them, which takes minutes."""
     clip, film = DATA / "videos" / name, tmp_path / "film.mp4"
     assert run(clip, film, "--flow", "none") == (0, "")
-    assert_timed_alike(packets(film), packets(clip), within=Fraction(1, 1000))
+    found, wanted = packets(film), packets(clip)
+    assert_timed_alike(found, wanted, within=Fraction(1, 1000))
     assert sound_of(film) == sound_of(clip)
+    width, height = shown_size(clip)
+    shape = (width // 2 * 2, height // 2 * 2)
+    part = "select=not(mod(n\\,7))"  # of all frames, that many fit into memory
+    shown = pixels(film, *shape, filters=part)
+    source = pixels(clip, width, height, crop=shape, filters=part)
+    ratio, moved = psnr(shown, source), shift(shown, source)
+    print(
+        f"{name}: {len(found.times)} of {len(wanted.times)} frames, {float(found.end):.3f} of {float(wanted.end):.3f} s,",
+        f"{shape[0]}x{shape[1]} of {width}x{height}, {ratio:.1f} dB, shift {moved:.2f},",
+        f"{len(sound_of(film))} sound tracks, copied",
+    )
+    assert ratio >= PSNR_DB
+    assert moved <= SHIFT
+
+
+def shown_size(clip: Path) -> tuple[int, int]:
+    """Upright, with square pixels, by ffmpeg's own filters."""
+    done = run_ffmpeg("-i", clip, "-map", "0:V:0", "-vf", "scale=iw*sar:ih,showinfo", "-frames:v", 1, "-f", "null", "-")
+    found = re.search(rb" s:(\d+)x(\d+) ", done.stderr)
+    assert found is not None
+    return int(found[1]), int(found[2])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 import threading
@@ -23,6 +22,7 @@ import numpy as np
 
 from nst_video import ffmpeg
 from nst_video.errors import NstVideoError, SourceError
+from nst_video.fetch import shown
 from nst_video.frame import Frame, LiveSource, Pixels, StreamInfo
 from nst_video.sources import PlayedFile
 
@@ -35,7 +35,6 @@ RETRY_S = 0.3
 MOST_CAMERAS = 8  # looked for where the system does not list them
 TIME_BASE = Fraction(1, 1000)
 
-_SECRETS = re.compile(r"(?<=://).*@|\?.*")  # a password, maybe: not to be shown
 _BACKENDS = {"linux": cv2.CAP_V4L2, "darwin": cv2.CAP_AVFOUNDATION, "win32": cv2.CAP_DSHOW}
 
 
@@ -52,7 +51,7 @@ def open_source(
     if source is None:
         return Camera(camera or 0, size=size, frame_rate=frame_rate)
     if "://" in source:
-        return Stream(source, _SECRETS.sub("", source))
+        return Stream(source, shown(source))
     path = Path(source)
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
         return Stream(ffmpeg.plain(path), path.name)

@@ -20,6 +20,14 @@ FILES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".ts", ".mpg",
 """What is fetched as it is; anything else may be a list of pieces."""
 
 
+_SECRETS = re.compile(r"(?<=://).*@|\?.*")
+
+
+def shown(url: str) -> str:
+    """A URL without what may be a password."""
+    return _SECRETS.sub("", url)
+
+
 def is_url(name: str | Path) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]+://", str(name), re.IGNORECASE) is not None
 
@@ -54,9 +62,9 @@ def _download(url: str, partial: Path) -> None:
             shutil.copyfileobj(answer, file, 1 << 20)
             wanted, got = answer.headers["Content-Length"], file.tell()
     except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
-        raise SourceError(f"cannot fetch {url}: {getattr(error, 'reason', None) or error}") from None
+        raise SourceError(f"cannot fetch {shown(url)}: {getattr(error, 'reason', None) or error}") from None
     if wanted is not None and int(wanted) != got:
-        raise SourceError(f"cannot fetch {url}: only {got} of {wanted} bytes came")
+        raise SourceError(f"cannot fetch {shown(url)}: only {got} of {wanted} bytes came")
 
 
 def _receive(url: str, partial: Path, duration: float | None) -> None:
@@ -64,10 +72,10 @@ def _receive(url: str, partial: Path, duration: float | None) -> None:
     wait = ["-rw_timeout", str(SILENCE_S * 1_000_000)] if url.lower().startswith("http") else []
     arguments = ["-y", *wait, "-i", url, *limit, "-map", "0:V:0", "-map", "0:a?", "-c", "copy",
                  "-progress", "pipe:1", "-f", "matroska", ffmpeg.plain(partial)]  # fmt: skip
-    process = ffmpeg.Ffmpeg(arguments, what=f"cannot fetch {url}", reads=True, patience=2 * SILENCE_S)
+    process = ffmpeg.Ffmpeg(arguments, what=f"cannot fetch {shown(url)}", reads=True, patience=2 * SILENCE_S)
     try:
         process.drain()
         if process.finish():
-            raise SourceError(f"cannot fetch {url}: {process.complaint()}")
+            raise SourceError(f"cannot fetch {shown(url)}: {process.complaint()}")
     finally:
         process.kill()

@@ -250,6 +250,11 @@ def run(arguments: Sequence[str], *, level: str = "warning") -> subprocess.Compl
         raise WorkError(f"ffmpeg did not finish within {FINISH_TIMEOUT_S:g} s: {' '.join(arguments)}") from None
 
 
+def has_filter(name: str) -> bool:
+    """Whether this ffmpeg was built with a filter."""
+    return b"Unknown filter" not in run(["-h", f"filter={name}"]).stdout
+
+
 def last_words(stderr: bytes) -> str:
     """The last thing that a process which has failed said, without ffmpeg's own marks."""
     texts = [_PREFIX.sub("", line.strip()) for line in stderr.decode(errors="replace").splitlines()]

@@ -73,6 +73,14 @@ class Film:
         Raises:
             WorkError: it cannot be written; the parts stay.
         """
+        try:
+            self._close(interrupted)
+        except OSError as error:  # the disk is full, or the folder gone
+            raise WorkError(f"cannot write {self._output}: {error.strerror}") from None
+        if not interrupted:
+            self._parts.forget()
+
+    def _close(self, interrupted: bool) -> None:
         tail = None
         if self._open is not None and interrupted:
             self._settle()
@@ -87,8 +95,6 @@ class Film:
             raise WorkError(f"cannot write {self._output}: there is not a single frame for it")
         self._begins, self._ends = films[0].begins, films[-1].ends
         self._join(self._parts.listing(tail), count, interrupted=interrupted)
-        if not interrupted:
-            self._parts.forget()
 
     def discard(self) -> None:
         """Give up what is not a whole segment yet. Harmless once it is closed."""
@@ -187,11 +193,8 @@ class Film:
         made = sorted(drafts.iterdir())
         if len(made) != count:
             raise WorkError(f"cannot write {self._output}: only {len(made)} of {count} pictures could be written")
-        try:
-            for path in made:
-                os.replace(path, pattern.with_name(path.name))
-        except OSError as error:
-            raise WorkError(f"cannot write {pattern}: {error.strerror}") from None
+        for path in made:
+            os.replace(path, pattern.with_name(path.name))
         shutil.rmtree(drafts, ignore_errors=True)
 
     def _run(self, arguments: list[str]) -> None:

@@ -28,7 +28,7 @@ def fingerprint(config: VideoConfig, settings: StyleSettings, clip: list[Path]) 
         for field in dataclasses.fields(given):
             if field.name not in INDIFFERENT:
                 facts[option_name(field.name)] = _plain(getattr(given, field.name))
-    facts["clip"] = str(config.clip) if not clip else [_ends(path) for path in clip]
+    facts["clip"] = [_ends(path) for path in clip] or zlib.crc32(str(config.clip).encode())  # a URL may hold a password
     return facts
 
 

@@ -46,7 +46,7 @@ class Parts:
     """
 
     def __init__(self, output: Path, work: Mapping[str, Any], *, resume: bool | None) -> None:
-        self.folder = output.with_name(output.name + SUFFIX)
+        self.folder = self.of(output)
         self.segments = list[Segment]()
         self.replaced: tuple[str, ...] = ()
         """The options in which the work that was thrown away differed."""
@@ -77,6 +77,11 @@ class Parts:
         except SettingsError:
             self.close()
             raise
+
+    @staticmethod
+    def of(output: Path) -> Path:
+        """The folder of this film's parts."""
+        return output.with_name(output.name + SUFFIX)
 
     @property
     def frames(self) -> int:

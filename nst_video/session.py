@@ -23,7 +23,7 @@ from nst_video.darkroom import Darkroom, Keep
 from nst_video.device import Compute
 from nst_video.errors import SinkError, WorkError
 from nst_video.feeds import open_source
-from nst_video.fetch import fetch, is_url
+from nst_video.fetch import fetch, is_url, shown
 from nst_video.film import SEGMENT, Film
 from nst_video.fingerprint import fingerprint
 from nst_video.flow import FlowEstimator
@@ -432,7 +432,7 @@ def _check_video(config: VideoConfig) -> list[Path]:
     """What can be known to fail before anything is opened; the files that the clip consists of."""
     clip = [] if is_url(config.clip) else files(config.clip)
     inputs = (*clip, *config.style, *([] if config.weights is None else [config.weights]))
-    check_film(config.output, inputs, resumes=config.resume is not False)
+    check_film(config.output, inputs, resumes=config.resume is not False and Parts.of(config.output).exists())
     _check_log(config, (*inputs, config.output))
     return clip
 
@@ -443,7 +443,7 @@ def _open(config: VideoConfig, clip: str | Path) -> Source:
 
 def _fetched(config: VideoConfig, parts: Parts, on_progress: OnProgress) -> Source:
     """What a URL sends, kept until the film is done: it may be asked for again."""
-    on_progress(Progress(0, None, {}, f"fetching {config.clip}"))
+    on_progress(Progress(0, None, {}, f"fetching {shown(str(config.clip))}"))
     return _open(config, fetch(str(config.clip), parts.folder / "source", duration=config.end))
 
 

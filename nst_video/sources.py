@@ -59,6 +59,11 @@ class VideoFile:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.clip = look(path, max_pixels=max_pixels)
+        if self.clip.hdr is not None and not (ffmpeg.has_filter("zscale") and ffmpeg.has_filter("tonemap")):
+            raise SourceError(
+                f"{path} is HDR ({self.clip.hdr}), which this ffmpeg cannot tone down (it lacks the filter zscale); "
+                "convert it to SDR first"
+            )
         self.harm = self.clip.harm
         self._start, self._fps, self._max_pixels = start, fps, max_pixels
         self._duration = None if end is None else end - start

@@ -35,7 +35,7 @@ ROOMS: dict[str, str] = {
     "container": "clip errors ffmpeg pictures",
     "sources": "clip errors ffmpeg frame pictures settings",
     "fetch": "errors ffmpeg",
-    "feeds": "errors ffmpeg frame sources",
+    "feeds": "errors ffmpeg fetch frame sources",
     "sinks": "container errors frame matroska pictures",
     "parts": "errors",
     "film": "clip container errors ffmpeg frame matroska parts pictures",
@@ -140,7 +140,7 @@ def test_a_room_imports_only_what_the_table_allows(room: str) -> None:
 
 def test_the_reader_of_imports_sees_them() -> None:
     """So that the tests above cannot pass by looking at nothing."""
-    assert {"ffmpeg", "errors", "frame", "sources"} == rooms_of("feeds")
+    assert {"ffmpeg", "errors", "fetch", "frame", "sources"} == rooms_of("feeds")
     assert packages_of("feeds") == {"cv2", "numpy"}
     assert "session" in rooms_of("cli")  # imported inside a function
     assert len(FILES) > 15

@@ -327,9 +327,10 @@ def test_every_kind_of_output(run: Run, tmp_path: Path, output: str) -> None:
         ]
         shown = np.stack([read_png(path) for path in made])
         assert psnr(shown, pixels(clip, 96, 72)) >= PSNR_DB
-        code, err = run(clip, tmp_path / output, "--no-resume")
-        assert code == 2
-        assert "there are such pictures already" in err
+        for more in ((), ("--no-resume",), ("--resume",)):
+            code, err = run(clip, tmp_path / output, *more)
+            assert code == 2
+            assert "there are such pictures already" in err
     else:
         film = tmp_path / output
         assert_timed_alike(packets(film), packets(clip), within=Fraction(1, 1000))
@@ -368,6 +369,19 @@ def test_hdr_is_toned_down(run: Run, tmp_path: Path, curve: str) -> None:
     assert "yuv420p(tv, bt709" in run_ffmpeg("-i", film).stderr.decode()
     assert psnr(found, wanted) > 20  # its lights are dimmed a little, to leave room for brighter ones
     assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.98
+
+
+def test_hdr_is_refused_where_it_cannot_be_toned_down(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make(tmp_path / "sdr.mp4", smooth(CASES["10"])[:2], *colours("bt709", "tv"))
+    marked = tmp_path / "hdr.mp4"
+    ffmpeg("-i", clip, "-c", "copy", "-bsf:v", "h264_metadata=transfer_characteristics=16", marked)
+    monkeypatch.setattr("nst_video.ffmpeg.has_filter", lambda name: name != "zscale")
+    code, err = run(marked, tmp_path / "film.mp4")
+    assert code == 2
+    assert "hdr.mp4 is HDR (PQ), which this ffmpeg cannot tone down" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -479,7 +493,8 @@ def test_clips_of_real_cameras(run: Run, tmp_path: Path, name: str) -> None:
     source = pixels(clip, width, height, crop=shape, filters=part)
     ratio, moved = psnr(shown, source), shift(shown, source)
     print(
-        f"{name}: {len(found.times)} of {len(wanted.times)} frames, {float(found.end):.3f} of {float(wanted.end):.3f} s,",
+        f"{name}: {len(found.times)} of {len(wanted.times)} frames,",
+        f"{float(found.end):.3f} of {float(wanted.end):.3f} s,",
         f"{shape[0]}x{shape[1]} of {width}x{height}, {ratio:.1f} dB, shift {moved:.2f},",
         f"{len(sound_of(film))} sound tracks, copied",
     )

@@ -104,11 +104,11 @@ def test_a_process_that_is_killed_again_and_again_comes_to_the_same_film(
     """At random points, with and without its ffmpegs; from before the first frame to the joining."""
     dice = random.Random(os.environ.get("NST_VIDEO_SEED", "7"))
     output, log = tmp_path / "film.mp4", tmp_path / "log"
-    began_with = list[int]()
-    for number in range(KILLS):
+    began_with, killed = list[int](), 0
+    while killed < KILLS:
         log.unlink(missing_ok=True)
         process = start(command(output, "--resume", "--log-json", log))
-        wait_for_frames(process, log, dice.randrange(1, 90) if number else 0)
+        wait_for_frames(process, log, dice.randrange(0, 90))
         children = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
         ).stdout.split()
@@ -117,17 +117,20 @@ def test_a_process_that_is_killed_again_and_again_comes_to_the_same_film(
             for child in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(child), signal.SIGKILL)
-        code = process.wait(timeout=PATIENCE_S)
+        if process.wait(timeout=PATIENCE_S) == 0:  # it was quicker: the next one begins anew
+            assert_same(output, undisturbed)
+            output.unlink()
+            continue
+        killed += 1
         found = lines(log)
-        began_with.append(json.loads(found[0])["index"] if found and found[0].endswith("}") else -1)
-        if code == 0:  # it was quicker
-            break
+        began_with.append(json.loads(found[0])["index"] if found and found[0].endswith("}") else 0)
         assert not output.exists()
     log.unlink(missing_ok=True)
     done = resumed(command(output, "--log-json", log))
     assert done.returncode == 0, done.stderr
     assert_same(output, undisturbed)
-    assert max(began_with) >= 48, "no run has gone on with another's work"
+    print(f"killed {killed} times; the runs began with frames {began_with}")
+    assert sum(first >= 48 for first in began_with) >= KILLS // 4, "hardly a run has gone on with another's work"
     log.unlink(missing_ok=True)
     assert names(tmp_path) == ["film.mp4"]
 

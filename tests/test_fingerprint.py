@@ -134,7 +134,7 @@ def test_a_url_counts_as_it_is_written(files: dict[str, Path]) -> None:
         for url in ("http://camera/1", "http://camera/2")
     ]
     assert differing(*found) == {"clip"}
-    assert found[0]["clip"] == "http://camera/1"
+    assert "camera" not in str(found[0])  # it may hold a password
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 15, 16, 17, 40])

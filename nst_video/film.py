@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -54,6 +55,7 @@ class Film:
         self._begins = self._ends = Fraction(0)
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="segment")
         self._finishing: Future[None] | None = None
+        self._changing, self._given_up = threading.Lock(), False
 
     def write(self, frame: Frame, state: Callable[[], bytes] | None = None) -> None:
         """Append a frame; one that comes with a `state`, which the next frame begins with, ends a segment.
@@ -61,9 +63,11 @@ class Film:
         Raises:
             WorkError: the encoder has died, of this segment or the one before.
         """
-        if self._open is None:
-            self._open = self._begin()
-        self._open.write(frame)
+        with self._changing:
+            if self._given_up:
+                raise WorkError(f"cannot write {self._output}: it was given up")
+            segment = self._open = self._open or self._begin()
+        segment.write(frame)
         if state is not None:
             self._end(state)
 
@@ -97,10 +101,12 @@ class Film:
         self._join(self._parts.listing(tail), count, interrupted=interrupted)
 
     def discard(self) -> None:
-        """Give up what is not a whole segment yet. Harmless once it is closed."""
-        if self._open is not None:
-            self._open.discard()
-            self._open = None
+        """Give up what is not a whole segment yet, from any thread. Harmless once it is closed."""
+        with self._changing:
+            self._given_up = True
+            if self._open is not None:
+                self._open.discard()
+                self._open = None
         self._finisher.shutdown(wait=True)
         self._parts.close()
 
@@ -112,14 +118,15 @@ class Film:
     def _end(self, state: Callable[[], bytes] | None) -> None:
         """Finish the open segment beside the painting of the next one."""
         self._settle()
-        segment, self._open = self._open, None
-        assert segment is not None
 
-        def finish() -> None:
+        def finish(segment: _Segment) -> None:
             draft, facts = segment.finish(last=state is None)
             self._parts.keep(draft, facts, None if state is None else state())
 
-        self._finishing = self._finisher.submit(finish)
+        with self._changing:
+            if self._open is not None:  # else it was given up
+                self._finishing = self._finisher.submit(finish, self._open)
+                self._open = None
 
     def _settle(self) -> None:
         """Wait until the last segment is finished."""

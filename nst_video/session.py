@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TextIO
 
 import torch
 from torch import Tensor
@@ -20,8 +18,7 @@ from nst_video.budget import Budget
 from nst_video.container import RECORDING_SUFFIXES, choose_encoder
 from nst_video.controls import Knobs
 from nst_video.darkroom import Darkroom, Keep
-from nst_video.device import Compute
-from nst_video.errors import SinkError, WorkError
+from nst_video.errors import WorkError
 from nst_video.feeds import open_source
 from nst_video.fetch import fetch, is_url, shown
 from nst_video.film import SEGMENT, Film
@@ -29,17 +26,16 @@ from nst_video.fingerprint import fingerprint
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Frame, Pixels
 from nst_video.image import resize
-from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses
 from nst_video.parts import Parts
 from nst_video.pictures import PICTURE_SUFFIXES, read_picture
-from nst_video.pipeline import Channel, Pipeline
+from nst_video.pipeline import Pipeline
 from nst_video.settings import ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
 from nst_video.show import Show
 from nst_video.sinks import Album, check_film, check_output, write_picture
 from nst_video.sources import Source, files, open_clip
-from nst_video.stylizer import Painted, Painting, Prepared, State, Stylizer
-from nst_video.weights import load_network
+from nst_video.studio import Finished, make_stylizer, open_log, paint_all, timed, write_log
+from nst_video.stylizer import Stylizer
 from nst_video.window import check_display
 
 REPORT_EVERY = 10  # iterations of a still picture: reading a loss makes a GPU wait
@@ -124,11 +120,11 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
         stylizers = []
         if last < config.iterations:
             first = replace(config, pooling="max") if last and config.network == "lite" else config  # it has no other
-            stylizers.append(_stylizer(first, settings, iterations=config.iterations - last))
+            stylizers.append(make_stylizer(first, settings, iterations=config.iterations - last))
         if last and config.refine != "none":
             instead = replace(config, network=config.refine, weights=config.refine_weights)
-            stylizers.append(_stylizer(instead, settings, iterations=last))
-        log = _open_log(config, stack)
+            stylizers.append(make_stylizer(instead, settings, iterations=last))
+        log = open_log(config, stack)
         done = 0
 
         def report(iteration: int, _: Tensor, losses: Losses) -> None:
@@ -143,7 +139,9 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
         saved = time.perf_counter()
         write_picture(config.output, painted.pixels)
         still = Frame(painted.pixels, 0, 0, Fraction(1))
-        _log(log, still, replace(painted, iterations=done, seconds=seconds), {"write": time.perf_counter() - saved})
+        write_log(
+            log, still, replace(painted, iterations=done, seconds=seconds), {"write": time.perf_counter() - saved}
+        )
     return Summary(config.output, done, config.iterations, time.perf_counter() - begun, stylizers[-1][1].name)
 
 
@@ -159,7 +157,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
     with ExitStack() as stack:
         encoder = choose_encoder(config.output, config.codec, config.crf, hardware=config.hardware)
         source = None if is_url(config.clip) else _open(config, config.clip)
-        stylizer, compute, _ = _stylizer(
+        stylizer, compute, _ = make_stylizer(
             config,
             settings,
             iterations=config.iterations,
@@ -173,7 +171,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         skip = parts.frames
         goes_on = skip and not parts.complete
         state = checkpoint.unpack(parts.state(len(parts.segments) - 1), compute.device) if goes_on else None
-        log = _open_log(config, stack, keep=skip)
+        log = open_log(config, stack, keep=skip)
         # Left in this order: decoder and encoder end, then the threads that may be waiting for them.
         pipeline = stack.enter_context(Pipeline())
         stack.callback(source.close)
@@ -196,7 +194,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             if index == 0 and iteration % REPORT_EVERY == 0:  # the long one
                 tell(0, losses.values(), f"first frame: {iteration} of {config.first_iterations} iterations")
 
-        def write(item: _Finished) -> tuple[_Finished, float]:
+        def write(item: Finished) -> tuple[Finished, float]:
             started = time.perf_counter()
             ends = (item.frame.index + 1) % SEGMENT == 0
             film.write(
@@ -206,15 +204,15 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
 
         done, interrupted, losses = skip, False, dict[str, float]()
         knobs = Knobs(settings, config.size)
-        frames = pipeline.read(_timed(source.frames(skip)))
-        finished = _paint_all(pipeline, frames, stylizer, lambda: knobs, report, state=state)
+        frames = pipeline.read(timed(source.frames(skip)))
+        finished = paint_all(pipeline, frames, stylizer, lambda: knobs, report, state=state)
         written = pipeline.stage("write", write, finished)
         try:
             while True:
                 try:
                     for item, write_seconds in pipeline.results(written):
                         done += 1
-                        _log(log, item.frame, item.painted, {"read": item.read_seconds, "write": write_seconds})
+                        write_log(log, item.frame, item.painted, {"read": item.read_seconds, "write": write_seconds})
                         losses = item.painted.losses
                         tell(done, losses)
                     film.close(interrupted=interrupted)
@@ -257,9 +255,9 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
         source = open_source(config.camera, config.source, size=(width, height), frame_rate=config.camera_fps)
         stack.callback(source.close)
         flow = FlowEstimator(quick=True) if config.flow == "dis" else None
-        stylizer, compute, network = _stylizer(config, settings, iterations=max(1, config.iterations), flow=flow)
+        stylizer, compute, network = make_stylizer(config, settings, iterations=max(1, config.iterations), flow=flow)
         budget = None if config.iterations else Budget(min(config.target_fps, float(source.info.frame_rate)))
-        log = _open_log(config, stack)
+        log = open_log(config, stack)
 
         def darkroom(keep: Keep) -> Darkroom:
             def develops() -> Stylizer:
@@ -274,8 +272,8 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
         # Left in this order: window, source (the reader may wait for it), threads, files that are being written.
         stack.callback(source.close)
         stack.callback(show.close_window)
-        frames = pipeline.read(_timed(source), newest=True)
-        finished = _paint_all(
+        frames = pipeline.read(timed(source), newest=True)
+        finished = paint_all(
             pipeline, frames, stylizer, lambda: show.knobs, lambda *_: pipeline.check(), budget, hold=show.hold
         )
         delays, iterations, begun = list[float](), 0, 0.0
@@ -286,7 +284,9 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
                     begun = begun or item.came_at
                     delays.append(now - item.came_at)
                     iterations += item.painted.iterations
-                    _log(log, item.frame, item.painted, {"read": item.read_seconds}, delay=delays[-1], done=now - begun)
+                    write_log(
+                        log, item.frame, item.painted, {"read": item.read_seconds}, delay=delays[-1], done=now - begun
+                    )
                     on_progress(Progress(len(delays), config.frames, item.painted.losses))
                     show.take(item.frame, item.painted, item.came_at)
                 if not show.go_on() or len(delays) == config.frames:
@@ -307,103 +307,6 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
     )
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A frame, when it came, and the seconds that reading it took."""
-
-    frame: Frame
-    came_at: float
-    read_seconds: float
-
-
-@dataclass(frozen=True)
-class _Finished(_Read):
-    painted: Painted
-    state: State
-    """What the next frame begins with."""
-
-
-def _paint_all(
-    pipeline: Pipeline,
-    frames: Channel[_Read],
-    stylizer: Stylizer,
-    knobs: Callable[[], Knobs],
-    on_iteration: Callable[[int, int, Losses], None],
-    budget: Budget | None = None,
-    *,
-    hold: Callable[[Frame], Frame] = lambda frame: frame,
-    state: State | None = None,
-) -> Channel[_Finished]:
-    """Three stages: while a frame is painted, the next one is prepared and the last one finished.
-
-    `knobs` are asked for at each stage of each frame; `hold` may put another frame in a frame's place; `on_iteration`
-    gets the frame's index, the number of iterations done, and the losses; `state` is what the first frame begins with.
-    """
-    before = None if state is None else state.prepared
-    begun = knobs().begun
-
-    def prepare(item: _Read) -> tuple[_Read, Prepared]:
-        nonlocal before
-        item = replace(item, frame=hold(item.frame))
-        before = stylizer.prepare(item.frame.pixels, before, size=knobs().size)
-        return item, before
-
-    def paint(both: tuple[_Read, Prepared]) -> tuple[_Read, Painting, State]:
-        nonlocal state, begun
-        (item, prepared), now, wanted = both, time.perf_counter(), knobs()
-        if wanted.begun != begun:
-            state, begun = None, wanted.begun
-        first = state is None
-        painting, state = stylizer.paint(
-            prepared,
-            wanted.settings,
-            state,
-            iterations=None if budget is None else budget.iterations,
-            on_iteration=lambda done, _, losses: on_iteration(item.frame.index, done, losses),
-        )
-        if budget is not None and painting.iterations and not first:  # which waits for much that is done once
-            iterating = painting.seconds["optimize"]
-            budget.spent(painting.iterations, iterating, time.perf_counter() - now - iterating)
-        return item, painting, state
-
-    def finish(all_of_it: tuple[_Read, Painting, State]) -> _Finished:
-        item, painting, state = all_of_it
-        painted = stylizer.finish(painting, knobs().settings)
-        return _Finished(item.frame, item.came_at, item.read_seconds, painted, state)
-
-    prepared = pipeline.stage("prepare", prepare, frames, ahead=1, modest=True)
-    painted = pipeline.stage("paint", paint, prepared, ahead=1)
-    return pipeline.stage("finish", finish, painted, ahead=1, modest=True)
-
-
-def _stylizer(
-    config: SessionConfig,
-    settings: StyleSettings,
-    *,
-    iterations: int,
-    first_iterations: int | None = None,
-    flow: FlowEstimator | None = None,
-    memory: tuple[int, ...] = (),
-) -> tuple[Stylizer, Compute, FeatureNetwork]:
-    config.check_blend(settings)
-    styles = [read_picture(path, max_pixels=config.max_pixels) for path in config.style]
-    compute = Compute.choose(config.device, config.precision, config.threads)
-    network = load_network(config.network, weights=config.weights, pooling=config.pooling, progress=not config.quiet)
-    network.check_layers(settings.content_layers, "--content-layers")
-    network.check_layers(settings.style_layers, "--style-layers")
-    stylizer = Stylizer(
-        network,
-        styles,
-        compute=compute,
-        size=config.size,
-        iterations=iterations,
-        first_iterations=first_iterations,
-        flow=flow,
-        memory=memory,
-    )
-    return stylizer, compute, network
-
-
 def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
     """The image that the optimiser begins with, of the shape that it works `content` at."""
     start = stylizer.worked(content)
@@ -415,17 +318,6 @@ def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
     dice = torch.Generator().manual_seed(config.seed)
     noise = torch.rand(start.shape, generator=dice).to(start)
     return torch.lerp(start, noise, 1.0 if config.init == "noise" else config.init_noise)
-
-
-def _timed(source: Iterable[Frame]) -> Iterator[_Read]:
-    frames = iter(source)
-    while True:
-        started = time.perf_counter()
-        frame = next(frames, None)
-        if frame is None:
-            return
-        now = time.perf_counter()
-        yield _Read(frame, now, now - started)
 
 
 def _check_video(config: VideoConfig) -> list[Path]:
@@ -466,32 +358,3 @@ def _check_live(config: LiveConfig) -> None:
 def _check_log(config: SessionConfig, others: tuple[Path, ...]) -> None:
     if config.log_json is not None:
         check_output(config.log_json, None, others)
-
-
-def _open_log(config: SessionConfig, stack: ExitStack, *, keep: int = 0) -> TextIO | None:
-    """The log, with what an earlier run wrote about the first `keep` frames."""
-    if config.log_json is None:
-        return None
-    try:
-        if keep and config.log_json.is_file():
-            lines = config.log_json.read_text(encoding="utf-8").splitlines()[:keep]
-            config.log_json.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-            return stack.enter_context(config.log_json.open("a", encoding="utf-8"))
-        return stack.enter_context(config.log_json.open("w", encoding="utf-8"))
-    except OSError as error:
-        raise SinkError(f"cannot write --log-json {config.log_json}: {error.strerror}") from None
-
-
-def _log(log: TextIO | None, frame: Frame, painted: Painted, seconds: dict[str, float], **more: float) -> None:
-    if log is None:
-        return
-    record: dict[str, Any] = {
-        "index": frame.index,
-        "pts": round(frame.seconds, 6),
-        "iterations": painted.iterations,
-        "losses": {name: float(f"{value:.6g}") for name, value in painted.losses.items()},
-        "seconds": {stage: round(value, 5) for stage, value in {**painted.seconds, **seconds}.items()},
-        **{name: round(value, 5) for name, value in more.items()},
-    }
-    log.write(json.dumps(record) + "\n")
-    log.flush()

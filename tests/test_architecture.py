@@ -48,8 +48,9 @@ ROOMS: dict[str, str] = {
     "checkpoint": "optimizer scene settings stylizer",
     "darkroom": "device frame image pipeline settings stylizer",
     "show": "canvas controls darkroom errors frame settings sinks stylizer window",
-    "session": "budget checkpoint container controls darkroom device errors feeds fetch film fingerprint flow frame "
-    "image networks optimizer parts pictures pipeline settings show sinks sources stylizer weights window",
+    "studio": "budget controls device errors flow frame networks optimizer pictures pipeline settings stylizer weights",
+    "session": "budget checkpoint container controls darkroom errors feeds fetch film fingerprint flow frame image "
+    "optimizer parts pictures pipeline settings show sinks sources studio stylizer window",
     "presets": "errors settings",
     "progress": "session",
     "cli": "__init__ errors presets progress resources session settings weights",

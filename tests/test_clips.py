@@ -19,7 +19,7 @@ import pytest
 from checks import PSNR_DB, SHIFT, Packets, packets, pixels, psnr, shift, tracks
 from media import DATA, NTSC, blobs, ffmpeg, loudness, read_png, run_ffmpeg, sliding
 
-from nst_video import session
+from nst_video import studio
 from nst_video.cli import main
 from nst_video.frame import Pixels
 from nst_video.networks import FeatureNetwork
@@ -44,7 +44,7 @@ def run(
     style: Path, network: FeatureNetwork, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """Run the command line; the exit code and what is said on stderr."""
-    monkeypatch.setattr(session, "load_network", lambda *_, **__: network)
+    monkeypatch.setattr(studio, "load_network", lambda *_, **__: network)
 
     def convert(clip: object, output: object, *more: object) -> tuple[int, str]:
         given = ("video", clip, "--style", style, "-o", output, *QUICK, *more)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from media import blobs, read_png, run_ffmpeg, soon, write_clip
 
-from nst_video import session
+from nst_video import studio
 from nst_video.cli import main
 from nst_video.frame import Pixels
 from nst_video.networks import FeatureNetwork
@@ -34,7 +34,7 @@ def _one_network(monkeypatch: pytest.MonkeyPatch) -> None:
             kept[name] = load_network("lite")
         return kept[name]
 
-    monkeypatch.setattr(session, "load_network", load)
+    monkeypatch.setattr(studio, "load_network", load)
 
 
 def mutated(data: bytes, dice: random.Random) -> bytes:

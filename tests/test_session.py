@@ -20,7 +20,7 @@ from media import write_png as save
 from torch import Tensor
 
 from nst_video import ffmpeg as room
-from nst_video import session
+from nst_video import session, studio
 from nst_video.budget import Budget
 from nst_video.container import Encoder
 from nst_video.device import Compute
@@ -145,7 +145,7 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(f"{name} {weights.name} {others['pooling']}" if weights else name)
         return load_network("lite", **{**others, "pooling": "max"})
 
-    monkeypatch.setattr(session, "load_network", load)
+    monkeypatch.setattr(studio, "load_network", load)
     return asked
 
 

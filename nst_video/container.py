@@ -87,6 +87,7 @@ class Encoder:
     """Sizes must be even: 4:2:0 of H.264 and H.265 has no others."""
     reorders: bool = True
     """It may encode a frame before one that is shown earlier."""
+    hardware: bool = False
 
 
 def container_of(output: Path) -> Container:
@@ -118,7 +119,7 @@ def choose_encoder(output: Path, codec: str, crf: int, *, preset: str = "medium"
             quality = str(max(1, 100 - 2 * crf))
             arguments = tuple(one.format(crf=crf, quality=quality) for one in options)
             if works(name, arguments):
-                return Encoder(name, (*arguments, *tag))
+                return Encoder(name, (*arguments, *tag), hardware=True)
     match chosen:
         case "h264":
             return Encoder("libx264", ("-crf", str(crf), "-preset", preset))

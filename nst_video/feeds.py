@@ -24,6 +24,7 @@ from nst_video import ffmpeg
 from nst_video.errors import NstVideoError, SourceError
 from nst_video.fetch import shown
 from nst_video.frame import Frame, LiveSource, Pixels, StreamInfo
+from nst_video.settings import MAX_PIXELS
 from nst_video.sources import PlayedFile
 
 PATIENCE_S = 4.0
@@ -39,11 +40,16 @@ _BACKENDS = {"linux": cv2.CAP_V4L2, "darwin": cv2.CAP_AVFOUNDATION, "win32": cv2
 
 
 def open_source(
-    camera: int | None, source: str | None, *, size: tuple[int, int] = (1280, 720), frame_rate: float = 30.0
+    camera: int | None,
+    source: str | None,
+    *,
+    size: tuple[int, int] = (1280, 720),
+    frame_rate: float = 30.0,
+    max_pixels: int = MAX_PIXELS,
 ) -> LiveSource:
     """The camera with this number, or what `source` names: a URL, a named pipe, a video file.
 
-    `size` (width, height) and `frame_rate` are what a camera is asked for.
+    `size` (width, height) and `frame_rate` are what a camera is asked for; a file may have so many pixels.
 
     Raises:
         SourceError: it is not there, or sends no picture.
@@ -55,7 +61,7 @@ def open_source(
     path = Path(source)
     if path.exists() and stat.S_ISFIFO(path.stat().st_mode):
         return Stream(ffmpeg.plain(path), path.name)
-    return PlayedFile(path)
+    return PlayedFile(path, max_pixels=max_pixels)
 
 
 class Feed(ABC):

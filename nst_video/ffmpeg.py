@@ -23,6 +23,7 @@ import numpy as np
 
 from nst_video.errors import WorkError
 from nst_video.frame import Pixels
+from nst_video.settings import MAX_PIXELS
 
 FINISH_TIMEOUT_S = 600.0
 """How long an encoder may take to finish a film after its last frame (it rewrites the file once)."""
@@ -230,7 +231,7 @@ def stream(url: str) -> Ffmpeg:
     transport = ["-rtsp_transport", "tcp"] if url.startswith("rtsp") else []
     arguments = [
         "-flags", "low_delay", "-threads", "1", "-fpsprobesize", "0", "-analyzeduration", "1000000",
-        *transport, "-i", url, "-map", "0:V:0", "-fps_mode", "passthrough",
+        "-max_pixels", str(MAX_PIXELS), *transport, "-i", url, "-map", "0:V:0", "-fps_mode", "passthrough",
         "-vf", "scale=iw*sar:ih:flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24",
         "-f", "image2pipe", "-c:v", "ppm", "-flush_packets", "1", "pipe:1",
     ]  # fmt: skip

@@ -227,7 +227,9 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             film.discard()
             kept = f"; {parts.frames} frames are kept, --resume goes on from there" if parts.segments else ""
             raise WorkError(f"{error}{kept}") from error
-    notes = (*(f"begun anew, as {', '.join(parts.replaced)} changed" for _ in parts.replaced[:1]), *film.notes)
+    notes = [f"begun anew, as {', '.join(parts.replaced)} changed"] if parts.replaced else []
+    if config.hardware and not encoder.hardware:
+        notes.append(f"--hardware: no encoder of a graphics card works here, {encoder.name} was used")
     return Summary(
         config.output,
         done,
@@ -238,7 +240,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         resumed=skip,
         kept=parts.frames,
         harm=source.harm,
-        notes=notes,
+        notes=(*notes, *film.notes),
     )
 
 
@@ -252,7 +254,13 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
     interrupted = False
     with ExitStack() as stack:
         width, height = config.camera_size
-        source = open_source(config.camera, config.source, size=(width, height), frame_rate=config.camera_fps)
+        source = open_source(
+            config.camera,
+            config.source,
+            size=(width, height),
+            frame_rate=config.camera_fps,
+            max_pixels=config.max_pixels,
+        )
         stack.callback(source.close)
         flow = FlowEstimator(quick=True) if config.flow == "dis" else None
         stylizer, compute, network = make_stylizer(config, settings, iterations=max(1, config.iterations), flow=flow)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -430,6 +430,42 @@ def test_a_url_is_fetched(run: Run, web: str, clip: Path, tmp_path: Path) -> Non
     assert code == 2
     assert err.startswith(f"nst-video: cannot fetch {web}/gone.mp4: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far.mp4", "film.mp4"]
+
+
+def test_a_stream_in_pieces_is_fetched(run: Run, web: str, tmp_path: Path) -> None:
+    clip = make(tmp_path / "clip.mp4", smooth(CASES["10"]), *colours("bt709", "tv"), rate=Fraction(25), sound=True)
+    ffmpeg("-i", clip, "-c", "copy", "-f", "hls", "-hls_time", 1, "-hls_playlist_type", "vod", tmp_path / "list.m3u8")
+    film = tmp_path / "film.mp4"
+    assert run(f"{web}/list.m3u8", film) == (0, "")
+    assert_timed_alike(packets(film), packets(clip), within=Fraction(1, 25))  # the sound has a lead-in there
+    assert len(loudness(film)) == pytest.approx(len(loudness(clip)), abs=0.05 * 8000)
+
+
+def test_a_download_that_ends_early_is_no_clip(run: Run, clip: Path, tmp_path: Path) -> None:
+    class Half(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = clip.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Half)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        code, err = run(f"http://anna:secret@127.0.0.1:{server.server_port}/clip.mp4", tmp_path / "film.mp4")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert code == 2
+    assert err.startswith("nst-video: cannot fetch http://127.0.0.1:")
+    assert "secret" not in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_end_of_a_window_cuts_picture_and_sound(run: Run, tmp_path: Path) -> None:

@@ -236,6 +236,9 @@ def _convert(config: VideoConfig, settings: StyleSettings) -> int:
             file=sys.stderr,
         )
         return 1
+    if summary.lost:
+        print(f"nst-video: {config.clip} is damaged: {summary.lost}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -7,6 +7,7 @@ and resumed is the same, bit for bit, as one that was made in one go.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -20,11 +21,13 @@ from nst_video.clip import Clip, count_frames
 from nst_video.container import Companions, Encoder
 from nst_video.errors import WorkError
 from nst_video.frame import Frame, StreamInfo
-from nst_video.parts import Parts, Segment
+from nst_video.parts import Parts, Segment, flush
 from nst_video.pictures import is_numbered
 
 SEGMENT = 48
 """Frames of a segment: two seconds of a film. More would be lost by a power cut; fewer cost encoders and key frames."""
+
+_NOT_ITS_FAULT = re.compile(rb"No space left|Input/output error|No such file|Permission denied|Cannot allocate|quota")
 
 
 class Film:
@@ -46,6 +49,8 @@ class Film:
     ) -> None:
         self.notes: tuple[str, ...] = ()
         """What had to be done otherwise than by copying; known when it is closed."""
+        self.lost: str | None = None
+        """What of the clip is not in it, though it should be."""
         self._output, self._parts, self._info, self._encoder = output, parts, info, encoder
         self._sound, self._start, self._duration = sound, start, duration
         self._container = container.container_of(output)
@@ -148,11 +153,12 @@ class Film:
             self._mux(listing, draft, suffix, count, interrupted=interrupted)
         if (found := count_frames(draft)) != count:
             raise WorkError(f"cannot write {self._output}: {found} of {count} frames got into it")
-        _flush(draft)
+        flush(draft)
         try:
             os.replace(draft, self._output)
         except OSError as error:
             raise WorkError(f"cannot replace {self._output}: {error.strerror}") from None
+        flush(self._output.parent)
 
     def _mux(self, listing: Path, draft: Path, suffix: str, count: int, *, interrupted: bool) -> None:
         """With all that lies beside the pictures, or with what is left of it when ffmpeg refuses."""
@@ -161,7 +167,7 @@ class Film:
             ways = [
                 (container.companions(self._container, self._sound, suffix), self._sound),
                 (container.companions(self._container, self._sound, suffix, copy=False), self._sound),
-                (Companions(notes=("the sound could not be read and was left out",)), None),
+                (Companions(), None),
             ]
         for number, (beside, clip) in enumerate(ways):
             arguments = container.join(
@@ -179,11 +185,12 @@ class Film:
             )
             try:
                 self._run(arguments)
-            except WorkError:
+            except _Refused:
                 if number == len(ways) - 1:
                     raise
             else:
                 self.notes = beside.notes
+                self.lost = "its sound could not be read and was left out" if clip is not self._sound else None
                 return
 
     def _step(self, count: int) -> int | None:
@@ -207,7 +214,13 @@ class Film:
     def _run(self, arguments: list[str]) -> None:
         done = ffmpeg.run(arguments)
         if done.returncode:
-            raise WorkError(f"cannot write {self._output}: {ffmpeg.last_words(done.stderr)}")
+            # Killed, or no room: then another way would only lose something.
+            kind = WorkError if done.returncode < 0 or _NOT_ITS_FAULT.search(done.stderr) else _Refused
+            raise kind(f"cannot write {self._output}: {ffmpeg.last_words(done.stderr)}")
+
+
+class _Refused(WorkError):
+    """ffmpeg does not take what lies beside the pictures."""
 
 
 class _Segment:
@@ -249,8 +262,3 @@ class _Segment:
     def discard(self) -> None:
         self._encoding.kill()
         self._draft.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

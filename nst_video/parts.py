@@ -113,9 +113,9 @@ class Parts:
         try:
             if state is not None:
                 _write(self.state(number), state)
-            _flush(draft)
+            flush(draft)
             os.replace(draft, self.film(number))
-            _flush(self.folder)
+            flush(self.folder)
             record = {**asdict(segment), "film": _sum(self.film(number))}
             record |= {"begins": str(segment.begins), "ends": str(segment.ends)}
             record["state"] = None if state is None else zlib.crc32(state)
@@ -234,7 +234,7 @@ def _write(path: Path, data: bytes) -> None:
     os.replace(partial, path)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until it is on the disk; Windows cannot wait for a folder."""
     if sys.platform == "win32" and path.is_dir():
         return

@@ -71,6 +71,8 @@ class Summary:
     """Frames that a later run would not have to paint again."""
     harm: str | None = None
     """What ffmpeg said of damage to the source."""
+    lost: str | None = None
+    """What of the source could not be taken along."""
     notes: tuple[str, ...] = ()
     """What was done otherwise than one might expect."""
 
@@ -240,6 +242,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         resumed=skip,
         kept=parts.frames,
         harm=source.harm,
+        lost=film.lost,
         notes=(*notes, *film.notes),
     )
 

@@ -9,13 +9,28 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 from checks import packets, psnr, tracks
-from media import NTSC, blobs, decode, ffmpeg, look_at, loudness, numbers, read_png, run_ffmpeg, sound_md5, stepped
+from media import (
+    NTSC,
+    blobs,
+    decode,
+    ffmpeg,
+    look_at,
+    loudness,
+    numbers,
+    read_png,
+    run_ffmpeg,
+    sound_md5,
+    stepped,
+    write_clip,
+)
 
 from nst_video import container, film
+from nst_video import ffmpeg as ffmpeg_room
 from nst_video.clip import Clip, count_frames, look
 from nst_video.container import choose_encoder
 from nst_video.errors import WorkError
@@ -280,7 +295,7 @@ def test_sound_that_cannot_be_read_costs_the_sound_and_not_the_film(tmp_path: Pa
     with making(tmp_path / "film.mp4", sound=found) as (made, _):
         write(made, frames())
         made.close()
-    assert made.notes == ("the sound could not be read and was left out",)
+    assert made.lost == "its sound could not be read and was left out"
     assert tracks(tmp_path / "film.mp4") == ["Video: h264"]
     assert numbers(decode(tmp_path / "film.mp4")) == list(range(COUNT))
 
@@ -526,3 +541,42 @@ def test_players_find_the_index_of_an_mp4_in_front(tmp_path: Path) -> None:
 def test_times_are_in_units_that_hold_them_exactly(tmp_path: Path) -> None:
     told = look_at(make(tmp_path / "film.mp4")).description
     assert f"{container.units(NTSC, 1 / NTSC) // 1000}k tbn" in told
+
+
+def clip_with_sound(path: Path) -> Clip:
+    return look(write_clip(path, stepped(3, 48, 64)), max_pixels=10**6)
+
+
+def test_a_full_disk_does_not_cost_the_film_its_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without sound there might have been room; but then nobody would look for it."""
+    tried = list[list[str]]()
+
+    def full(arguments: list[str], **_: str) -> CompletedProcess[bytes]:
+        tried.append(arguments)
+        return CompletedProcess(arguments, 228, b"", b"[error] Error writing trailer: No space left on device")
+
+    with making(tmp_path / "film.mp4", sound=clip_with_sound(tmp_path / "clip.mp4")) as (made, parts):
+        write(made, frames())
+        made._end(None)
+        made._settle()
+        monkeypatch.setattr(ffmpeg_room, "run", full)
+        with pytest.raises(WorkError, match="No space left"):
+            made.close()
+        assert parts.frames == COUNT
+    assert len([one for one in tried if "concat" in one]) == 1
+
+
+def test_sound_that_ffmpeg_refuses_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ffmpeg_room.run
+
+    def refusing(arguments: list[str], **given: str) -> CompletedProcess[bytes]:
+        if "1:1" in arguments:
+            return CompletedProcess(arguments, 187, b"", b"[error] Could not write header: Invalid argument")
+        return run(arguments, **given)
+
+    monkeypatch.setattr(ffmpeg_room, "run", refusing)
+    with making(tmp_path / "film.mp4", sound=clip_with_sound(tmp_path / "clip.mp4")) as (made, _):
+        write(made, frames())
+        made.close()
+        assert made.lost == "its sound could not be read and was left out"
+    assert "Audio" not in look_at(tmp_path / "film.mp4").description

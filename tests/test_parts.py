@@ -208,7 +208,7 @@ def test_a_film_that_was_done_falls_back_too(output: Path) -> None:
     assert not again.complete
 
 
-@pytest.mark.parametrize("dies_at", ["_flush", "_sum"])
+@pytest.mark.parametrize("dies_at", ["flush", "_sum"])
 def test_a_run_that_dies_while_it_keeps_a_segment_leaves_the_ones_before(
     output: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
 ) -> None:
@@ -361,7 +361,7 @@ def test_a_full_disk_is_told_and_what_was_kept_stays(output: Path, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "_flush", full)
+        patch.setattr(parts, "flush", full)
         with pytest.raises(WorkError, match=r"cannot write .*film\.mp4\.parts: No space left on device"):
             keep(folder, 1)
     assert folder.segments == [segment(0)]

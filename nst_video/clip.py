@@ -16,11 +16,13 @@ from nst_video.errors import SourceError
 DISCARD = 4  # AV_PKT_FLAG_DISCARD: what an edit list cuts away
 MOST_FPS = 1000
 HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+SLOWEST_DISK = 10e6
+"""Bytes a second, at least, that a clip is read with."""
 HD = 720
 """Untagged clips whose shorter side has so many pixels are bt709, smaller ones bt601, as players take them."""
 
 _STREAM = re.compile(
-    r"^\[info\] +Stream #0:(?P<index>\d+)(?:\[0x[0-9a-f]+\])?(?:\((?P<language>\w+)\))?: "
+    r"^\[info\] +Stream #0:(?P<index>\d+)(?:\[0x[0-9a-f]+\])?(?:\((?P<language>[^()]*)\))?: "
     r"(?P<kind>Video|Audio|Subtitle|Data|Attachment): (?P<codec>\w+)(?P<more>.*)$",
     re.MULTILINE,
 )
@@ -79,6 +81,11 @@ class Clip:
     container: str = ""
 
     @property
+    def indexed(self) -> bool:
+        """Whether it can be entered in the middle."""
+        return self.container.startswith(("mov", "matroska"))
+
+    @property
     def shifts(self) -> bool:
         """Whether for ffmpeg it begins with the first of those streams that are wanted, not with the first of all."""
         return self.container.startswith("mpeg")
@@ -102,6 +109,7 @@ def look(path: Path, *, max_pixels: int) -> Clip:
             *("-map", "0:a?", "-c", "copy", "-f", "null", "-"),
         ],
         level="info",
+        timeout=ffmpeg.FINISH_TIMEOUT_S + path.stat().st_size / SLOWEST_DISK,
     )
     told = done.stderr.decode(errors="replace")
     streams = [match.groupdict() for match in _STREAM.finditer(told.split("Stream mapping:")[0])]

@@ -91,7 +91,7 @@ class Encoder:
 
 
 def container_of(output: Path) -> Container:
-    """By its suffix; `frames/%05d.png` and a folder are for pictures."""
+    """By its suffix; `frames/%05d.png` is for pictures."""
     if is_row(output):
         return PICTURES
     return CONTAINERS[output.suffix.lower()]
@@ -99,7 +99,12 @@ def container_of(output: Path) -> Container:
 
 def is_row(output: Path) -> bool:
     """Whether a film is written there as pictures in a row."""
-    return output.is_dir() or (is_numbered(output.name) and output.suffix.lower() in PICTURE_SUFFIXES)
+    return is_numbered(output.name) and output.suffix.lower() in PICTURE_SUFFIXES
+
+
+def named(output: Path) -> Path:
+    """A folder as the pictures in it; else as it is."""
+    return output / "%05d.png" if output.is_dir() else output
 
 
 def choose_encoder(output: Path, codec: str, crf: int, *, preset: str = "medium", hardware: bool = False) -> Encoder:
@@ -194,18 +199,18 @@ def companions(container: Container, clip: Clip, suffix: str, *, copy: bool = Tr
     arguments = ["-map_metadata", "1", "-map_chapters", "1"]
     notes = list[str]()
     for number, stream in enumerate(one for one in clip.others if one.kind == "Audio"):
-        arguments += ["-map", f"1:{stream.index}"]
+        arguments += ["-map", f"1:a:{number}"]
         fits = copy and (container.sound is None or stream.codec in container.sound)
         arguments += [f"-c:a:{number}", "copy" if fits else container.sound_otherwise]
         if not fits:
             notes.append(f"{suffix} does not take {stream.codec}: the sound was encoded anew")
     number = 0
-    for stream in (one for one in clip.others if one.kind == "Subtitle"):
+    for there, stream in enumerate(one for one in clip.others if one.kind == "Subtitle"):
         how = _subtitles(container, stream, copy=copy)
         if how is None:
             notes.append(f"{suffix} does not take {stream.codec}: these subtitles were left out")
             continue
-        arguments += ["-map", f"1:{stream.index}", f"-c:s:{number}", how]
+        arguments += ["-map", f"1:s:{there}", f"-c:s:{number}", how]
         number += 1
     if suffix == ".mkv" and copy and any(one.kind == "Attachment" for one in clip.others):
         arguments += ["-map", "1:t", "-c:t", "copy"]  # fonts of the subtitles
@@ -246,7 +251,9 @@ def join(
     evenly = ["-bsf:v", rf"setts=pts=PTS:dts=if(N\,PREV_OUTDTS+{step}\,DTS)"] if step is not None else []
     window = (["-ss", f"{start:.6f}"] if start else []) + (["-t", f"{duration:.6f}"] if duration is not None else [])
     takes = clip is not None and container.sound != () and container is not PICTURES
-    other = [*window, "-i", ffmpeg.plain(clip.path)] if takes and clip is not None else []
+    # Without its pictures: their key frames would decide where the sound is entered.
+    blind = [] if clip is None or clip.shifts else ["-vn"]
+    other = [*window, *blind, "-i", ffmpeg.plain(clip.path)] if takes and clip is not None else []
     return [
         "-y", "-itsoffset", f"{float(offset):.6f}", "-f", "concat", "-safe", "0", "-i", ffmpeg.plain(listing), *other,
         "-map", "0:v", "-c:v", "copy", *evenly, *(beside.arguments if takes else ()),
@@ -274,7 +281,8 @@ def gif(listing: Path, colours: Path, output: Path) -> list[str]:
 
 def row(listing: Path, pattern: Path) -> list[str]:
     """The arguments that write a picture for each frame."""
-    quality = ["-q:v", "2"] if pattern.suffix.lower() in (".jpg", ".jpeg") else []
+    how = {".jpg": ["-q:v", "2"], ".jpeg": ["-q:v", "2"], ".webp": ["-c:v", "libwebp", "-quality", "95"]}
+    quality = how.get(pattern.suffix.lower(), [])
     return ["-y", "-f", "concat", "-safe", "0", "-i", ffmpeg.plain(listing), "-fps_mode", "passthrough", *quality,
             "-f", "image2", "-start_number", "1",
             ffmpeg.plain(Path(str(pattern.parent).replace("%", "%%"), pattern.name))]  # fmt: skip

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -39,6 +39,12 @@ _HARM = re.compile(
     rb"|ended prematurely|Error during demuxing|CRC mismatch|\[in#\d[^\]]*\] \[error\]"
 )
 """What ffmpeg says of files that are damaged."""
+
+_OUT_OF_REACH: dict[str, Any] = {
+    "start_new_session": True,
+    "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+}
+"""Of Ctrl-C, which is for us to handle: an encoder that dies of it leaves a film without an index."""
 
 
 def executable() -> str:
@@ -72,9 +78,7 @@ class Ffmpeg:
             stdout=subprocess.PIPE if reads else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             bufsize=0,
-            # Ctrl-C is for us to handle: an encoder that dies of it leaves a film without an index.
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            **_OUT_OF_REACH,
         )
         self._listener = threading.Thread(target=self._listen, name="ffmpeg-stderr", daemon=True)
         self._listener.start()
@@ -185,6 +189,8 @@ class Ffmpeg:
             for line in lines:
                 if told := _TIME.search(line):  # anywhere: a decoder's thread may be in the middle of a line
                     self._times.put((int(told[1]), int(told[2])))
+                    if self._waiting_since is not None:  # it gives nothing, but is getting on
+                        self._waiting_since = time.monotonic()
                     continue
                 text = _PREFIX.sub("", line.decode(errors="replace").strip())
                 if self.harm is None and _HARM.search(line):
@@ -238,17 +244,19 @@ def stream(url: str) -> Ffmpeg:
     return Ffmpeg(arguments, what=f"cannot receive {url}", reads=True)
 
 
-def run(arguments: Sequence[str], *, level: str = "warning") -> subprocess.CompletedProcess[bytes]:
+def run(
+    arguments: Sequence[str], *, level: str = "warning", timeout: float = FINISH_TIMEOUT_S
+) -> subprocess.CompletedProcess[bytes]:
     """Run ffmpeg to its end, without a pipe to it.
 
     Raises:
-        WorkError: it took more than `FINISH_TIMEOUT_S`.
+        WorkError: it took more than `timeout` seconds.
     """
     command = [executable(), "-hide_banner", "-nostdin", "-nostats", "-loglevel", f"level+{level}", "-y", *arguments]
     try:
-        return subprocess.run(command, capture_output=True, timeout=FINISH_TIMEOUT_S, check=False)
+        return subprocess.run(command, capture_output=True, timeout=timeout, check=False, **_OUT_OF_REACH)
     except subprocess.TimeoutExpired:
-        raise WorkError(f"ffmpeg did not finish within {FINISH_TIMEOUT_S:g} s: {' '.join(arguments)}") from None
+        raise WorkError(f"ffmpeg did not finish within {timeout:g} s: {' '.join(arguments)}") from None
 
 
 def has_filter(name: str) -> bool:

@@ -22,10 +22,12 @@ from nst_video.container import Companions, Encoder
 from nst_video.errors import WorkError
 from nst_video.frame import Frame, StreamInfo
 from nst_video.parts import Parts, Segment, flush
-from nst_video.pictures import is_numbered
+from nst_video.pictures import name_of
 
 SEGMENT = 48
 """Frames of a segment: two seconds of a film. More would be lost by a power cut; fewer cost encoders and key frames."""
+SLOWEST_FRAME_S = 2.0
+"""For joining, where frames may have to be encoded again: a large picture."""
 
 _NOT_ITS_FAULT = re.compile(rb"No space left|Input/output error|No such file|Permission denied|Cannot allocate|quota")
 
@@ -49,6 +51,8 @@ class Film:
     ) -> None:
         self.notes: tuple[str, ...] = ()
         """What had to be done otherwise than by copying; known when it is closed."""
+        self.count = 0
+        """Frames that are in it, once it is closed."""
         self.lost: str | None = None
         """What of the clip is not in it, though it should be."""
         self._output, self._parts, self._info, self._encoder = output, parts, info, encoder
@@ -76,29 +80,33 @@ class Film:
         if state is not None:
             self._end(state)
 
-    def close(self, *, interrupted: bool = False) -> None:
+    def close(self, *, interrupted: bool = False) -> bool:
         """Join what is done and give it its name; an interrupted film's sound ends with its picture, its parts stay.
+
+        Answers whether it is whole, which it may be though it was interrupted.
 
         Raises:
             WorkError: it cannot be written; the parts stay.
         """
         try:
-            self._close(interrupted)
+            self._settle()
+            whole = not interrupted or self._parts.complete
+            self._close(not whole)
         except OSError as error:  # the disk is full, or the folder gone
             raise WorkError(f"cannot write {self._output}: {error.strerror}") from None
-        if not interrupted:
+        if whole:
             self._parts.forget()
+        return whole
 
     def _close(self, interrupted: bool) -> None:
         tail = None
         if self._open is not None and interrupted:
-            self._settle()
             draft, segment = self._open.finish(last=False)
             tail, self._open = (draft, segment), None
         elif self._open is not None:
             self._end(None)
         self._settle()
-        count = self._parts.frames + (tail[1].frames if tail else 0)
+        self.count = count = self._parts.frames + (tail[1].frames if tail else 0)
         films = [*self._parts.segments, *([tail[1]] if tail else [])]
         if not films:
             raise WorkError(f"cannot write {self._output}: there is not a single frame for it")
@@ -136,8 +144,8 @@ class Film:
     def _settle(self) -> None:
         """Wait until the last segment is finished."""
         if self._finishing is not None:
-            finishing, self._finishing = self._finishing, None
-            finishing.result()
+            self._finishing.result()
+            self._finishing = None  # not before: Ctrl-C may come while it is waited for
 
     def _join(self, listing: Path, count: int, *, interrupted: bool) -> None:
         if self._container is container.PICTURES:
@@ -147,8 +155,8 @@ class Film:
         draft = self._parts.draft(f"film{suffix}")
         if suffix == ".gif":
             colours = self._parts.draft("colours.png")
-            self._run(container.palette(listing, colours))
-            self._run(container.gif(listing, colours, draft))
+            self._run(container.palette(listing, colours), count)
+            self._run(container.gif(listing, colours, draft), count)
         else:
             self._mux(listing, draft, suffix, count, interrupted=interrupted)
         if (found := count_frames(draft)) != count:
@@ -184,7 +192,7 @@ class Film:
                 length=self._info.offset + self._ends if interrupted else None,
             )
             try:
-                self._run(arguments)
+                self._run(arguments, count)
             except _Refused:
                 if number == len(ways) - 1:
                     raise
@@ -202,17 +210,16 @@ class Film:
     def _write_row(self, listing: Path, count: int) -> None:
         drafts = self._parts.draft("pictures")
         drafts.mkdir(exist_ok=True)
-        pattern = self._output if is_numbered(self._output.name) else self._output / "%05d.png"
-        self._run(container.row(listing, drafts / pattern.name))
+        self._run(container.row(listing, drafts / f"%08d{self._output.suffix}"), count)
         made = sorted(drafts.iterdir())
         if len(made) != count:
             raise WorkError(f"cannot write {self._output}: only {len(made)} of {count} pictures could be written")
-        for path in made:
-            os.replace(path, pattern.with_name(path.name))
+        for number, path in enumerate(made, 1):
+            os.replace(path, self._output.with_name(name_of(self._output.name, number)))
         shutil.rmtree(drafts, ignore_errors=True)
 
-    def _run(self, arguments: list[str]) -> None:
-        done = ffmpeg.run(arguments)
+    def _run(self, arguments: list[str], count: int) -> None:
+        done = ffmpeg.run(arguments, timeout=ffmpeg.FINISH_TIMEOUT_S + count * SLOWEST_FRAME_S)
         if done.returncode:
             # Killed, or no room: then another way would only lose something.
             kind = WorkError if done.returncode < 0 or _NOT_ITS_FAULT.search(done.stderr) else _Refused

@@ -13,8 +13,8 @@ from nst_video.settings import StyleSettings, VideoConfig, option_name
 
 INDIFFERENT = ("clip", "output", "quiet", "log_json", "resume", "device", "threads", "audio", "max_pixels")
 """What a film may be gone on with differently."""
-ENDS = 1 << 20
-"""Of a clip, so many bytes at each end are looked at, and its length: reading all of it could take minutes."""
+PIECES, PIECE = 32, 1 << 16
+"""Of a file, so many pieces of so many bytes are looked at, and its length: reading all of it could take minutes."""
 
 
 def fingerprint(config: VideoConfig, settings: StyleSettings, clip: list[Path]) -> dict[str, Any]:
@@ -28,7 +28,9 @@ def fingerprint(config: VideoConfig, settings: StyleSettings, clip: list[Path]) 
         for field in dataclasses.fields(given):
             if field.name not in INDIFFERENT:
                 facts[option_name(field.name)] = _plain(getattr(given, field.name))
-    facts["clip"] = [_ends(path) for path in clip] or zlib.crc32(str(config.clip).encode())  # a URL may hold a password
+    facts["clip"] = [_pieces(path) for path in clip] or zlib.crc32(
+        str(config.clip).encode()
+    )  # a URL may hold a password
     return facts
 
 
@@ -37,13 +39,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     if isinstance(value, Path):
-        return _ends(value)
+        return _pieces(value)
     return str(value) if isinstance(value, Fraction) else value
 
 
-def _ends(path: Path) -> list[int]:
+def _pieces(path: Path) -> list[int]:
     with path.open("rb") as file:
-        head = file.read(ENDS)
-        size = file.seek(0, 2)
-        file.seek(max(len(head), size - ENDS))
-        return [size, zlib.crc32(file.read(), zlib.crc32(head))]
+        size, checksum = file.seek(0, 2), 0
+        for piece in range(PIECES):
+            file.seek(max(0, size - PIECE) * piece // (PIECES - 1))
+            checksum = zlib.crc32(file.read(PIECE), checksum)
+        return [size, checksum]

@@ -147,6 +147,10 @@ class Parts:
 
     def forget(self) -> None:
         """The film is done: nothing of this is needed any more."""
+        for path in self.folder.iterdir():
+            if path.name != "lock":  # held until nothing is left that another run could lose
+                with contextlib.suppress(OSError):
+                    path.unlink()
         self._lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -206,8 +210,9 @@ class Parts:
         lines = (self.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
         kept = lines[: 1 + len(self.segments)]
         _write(self.folder / "journal.jsonl", ("\n".join(kept) + "\n").encode())
+        mine = {self.film(number) for number in range(len(self.segments))}
         for path in self.folder.glob("segment-*"):
-            if int(path.stem.partition("-")[2]) >= len(self.segments):
+            if path not in mine:
                 path.unlink()
 
     def _tidy(self) -> None:
@@ -215,7 +220,8 @@ class Parts:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # Windows: an encoder that was left behind may still hold it
+                    path.unlink()
 
 
 def _differing(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> tuple[str, ...]:

@@ -94,4 +94,9 @@ def in_order(paths: list[Path]) -> list[Path]:
 
 def is_numbered(name: str) -> bool:
     """Whether a name stands for many, like `%05d.png`."""
-    return re.search(r"%0?\d*d", name) is not None
+    return len(re.findall(r"%0?\d*d", name)) == 1
+
+
+def name_of(name: str, number: int) -> str:
+    """The one of this number of those that `name` stands for."""
+    return re.sub(r"%0?\d*d", lambda match: match[0] % number, name, count=1)

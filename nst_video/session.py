@@ -15,16 +15,16 @@ from torch import Tensor
 
 from nst_video import checkpoint
 from nst_video.budget import Budget
-from nst_video.container import RECORDING_SUFFIXES, choose_encoder
+from nst_video.container import RECORDING_SUFFIXES, Encoder, choose_encoder, named
 from nst_video.controls import Knobs
 from nst_video.darkroom import Darkroom, Keep
-from nst_video.errors import WorkError
+from nst_video.errors import SettingsError, WorkError
 from nst_video.feeds import open_source
 from nst_video.fetch import fetch, is_url, shown
 from nst_video.film import SEGMENT, Film
 from nst_video.fingerprint import fingerprint
 from nst_video.flow import FlowEstimator
-from nst_video.frame import Frame, Pixels
+from nst_video.frame import Frame, Pixels, StreamInfo
 from nst_video.image import resize
 from nst_video.optimizer import Losses
 from nst_video.parts import Parts
@@ -39,6 +39,7 @@ from nst_video.stylizer import Stylizer
 from nst_video.window import check_display
 
 REPORT_EVERY = 10  # iterations of a still picture: reading a loss makes a GPU wait
+GIF_FPS = 50  # hundredths of a second are its unit, and browsers slow down what has less than two
 TICK_S = 0.02
 """How often a live session's window is seen to while nothing is painted."""
 
@@ -154,6 +155,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
     Ctrl-C (KeyboardInterrupt in the calling thread) ends the film after the frames that are in hand; a second one
     gives up. Raises the errors of `nst_video.errors`. However it ends, another run can go on where it stopped.
     """
+    config = replace(config, output=named(config.output))
     clip = _check_video(config)
     begun = time.perf_counter()
     with ExitStack() as stack:
@@ -170,6 +172,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         parts = Parts(config.output, fingerprint(config, settings, clip), resume=config.resume)
         stack.callback(parts.close)
         source = source or _fetched(config, parts, on_progress)
+        _check_shape(config, source.info, encoder)
         skip = parts.frames
         goes_on = skip and not parts.complete
         state = checkpoint.unpack(parts.state(len(parts.segments) - 1), compute.device) if goes_on else None
@@ -217,7 +220,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
                         write_log(log, item.frame, item.painted, {"read": item.read_seconds, "write": write_seconds})
                         losses = item.painted.losses
                         tell(done, losses)
-                    film.close(interrupted=interrupted)
+                    interrupted = not film.close(interrupted=interrupted)
                     break
                 except KeyboardInterrupt:
                     if interrupted or not done:
@@ -234,8 +237,8 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         notes.append(f"--hardware: no encoder of a graphics card works here, {encoder.name} was used")
     return Summary(
         config.output,
-        done,
-        max(done, source.info.frame_count),
+        film.count,
+        max(film.count, source.info.frame_count),
         time.perf_counter() - begun,
         compute.name,
         interrupted,
@@ -334,10 +337,21 @@ def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
 def _check_video(config: VideoConfig) -> list[Path]:
     """What can be known to fail before anything is opened; the files that the clip consists of."""
     clip = [] if is_url(config.clip) else files(config.clip)
-    inputs = (*clip, *config.style, *([] if config.weights is None else [config.weights]))
-    check_film(config.output, inputs, resumes=config.resume is not False and Parts.of(config.output).exists())
-    _check_log(config, (*inputs, config.output))
+    others = (*config.style, *([] if config.weights is None else [config.weights]))
+    resumes = config.resume is not False and Parts.of(config.output).exists()
+    check_film(config.output, clip, others, resumes=resumes)
+    _check_log(config, (*clip, *others, config.output))
     return clip
+
+
+def _check_shape(config: VideoConfig, info: StreamInfo, encoder: Encoder) -> None:
+    """What cannot be written as it is."""
+    if encoder.even and min(info.width, info.height) < 2:
+        raise SettingsError(
+            f"{config.output} needs two pixels each way, and the clip has {info.width}x{info.height}: .webm takes it"
+        )
+    if config.output.suffix.lower() == ".gif" and info.frame_rate > GIF_FPS:
+        raise SettingsError(f"a GIF has at most {GIF_FPS} frames a second, not {float(info.frame_rate):g}: add --fps")
 
 
 def _open(config: VideoConfig, clip: str | Path) -> Source:

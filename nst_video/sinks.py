@@ -28,22 +28,24 @@ from nst_video.frame import Pixels
 from nst_video.pictures import numbered
 
 
-def check_film(output: Path, inputs: tuple[Path, ...] = (), *, resumes: bool = False) -> None:
-    """The same for a film, which may also be pictures in a row, `frames/%05d.png` or a folder. Those must not be mixed
-    with others, unless the run `resumes` one that has written some.
+def check_film(output: Path, clip: list[Path], others: tuple[Path, ...] = (), *, resumes: bool = False) -> None:
+    """The same for a film of `clip`, which may also be pictures in a row, `frames/%05d.png`. Those must not be mixed
+    with others, unless the run `resumes` one that has written some, and never with those that they are made from.
 
     Raises:
         SinkError: as `check_output`; there are such pictures already.
     """
     if not container.is_row(output):
-        check_output(output, container.FILM_SUFFIXES, inputs)
+        if output.suffix.lower() not in container.FILM_SUFFIXES:
+            known = ", ".join(container.FILM_SUFFIXES)
+            raise SinkError(f"cannot write {output}: its name must end in {known}, or be like frames/%05d.png")
+        check_output(output, None, (*clip, *others))
         return
-    pattern = output / "%05d.png" if output.is_dir() else output
-    check_output(pattern, None)
-    if numbered(pattern) and not resumes:
-        raise SinkError(
-            f"cannot write {pattern}: there are such pictures already; remove them or choose another folder"
-        )
+    check_output(output, None)
+    if len(clip) > 1 and output.parent.resolve() == clip[0].parent.resolve():
+        raise SinkError(f"cannot write {output}: the clip's own pictures are there; choose another folder")
+    if numbered(output) and not resumes:
+        raise SinkError(f"cannot write {output}: there are such pictures already; remove them or choose another folder")
 
 
 def check_output(output: Path, suffixes: tuple[str, ...] | None, inputs: tuple[Path, ...] = ()) -> None:
@@ -60,7 +62,7 @@ def check_output(output: Path, suffixes: tuple[str, ...] | None, inputs: tuple[P
     if not output.parent.is_dir():
         raise SinkError(f"cannot write {output}: there is no folder {output.parent}")
     for path in inputs:
-        if output.exists() and path.exists() and output.samefile(path):
+        if output.resolve() == path.resolve() or (output.exists() and path.exists() and output.samefile(path)):
             raise SinkError(f"cannot write {output}: it is the input; choose another name")
     try:
         with tempfile.TemporaryFile(dir=output.parent):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import math
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -65,11 +67,9 @@ class VideoFile:
                 "convert it to SDR first"
             )
         self.harm = self.clip.harm
-        self._start, self._fps, self._max_pixels = start, fps, max_pixels
-        self._duration = None if end is None else end - start
-        self.info = _info(self.clip, Fraction(start), None if end is None else Fraction(end), fps)
-        self._even = self.clip.even or fps is not None
-        self._filters = _filters(self.clip, self.info, fps)
+        self._fps, self._max_pixels = fps, max_pixels
+        self._start, self._stop = exactly(start), None if end is None else exactly(end)
+        self.info = _info(self.clip, self._start, self._stop, fps)
         self._decoder: ffmpeg.Ffmpeg | None = None
 
     @property
@@ -81,14 +81,12 @@ class VideoFile:
 
     def frames(self, skip: int = 0) -> Iterator[Frame]:
         """All frames but the first `skip`; these are decoded, as nothing else finds the same frame in every file."""
-        self._decoder = decoder = self._decode(skip)
         try:
             waiting: Frame | None = None
-            for frame in self._timed(decoder, skip):
+            for frame in self._wanted(skip):
                 if waiting is not None:
                     yield _until(waiting, frame.pts)
                 waiting = frame
-            self.harm = self.harm or decoder.harm
             if waiting is None and not skip:
                 raise WorkError(f"cannot decode {self.clip.path}: there is not a single frame in it")
             if waiting is not None:
@@ -100,38 +98,73 @@ class VideoFile:
         if self._decoder is not None:
             self._decoder.kill()
 
-    def _decode(self, skip: int) -> ffmpeg.Ffmpeg:
-        window = ["-ss", f"{self._start:.6f}"] if self._start else []
-        window += ["-t", f"{self._duration:.6f}"] if self._duration is not None else []
+    def _wanted(self, skip: int) -> Iterator[Frame]:
+        """From near the first one on, if the file has an index; else, or if that leads astray, from the start."""
+        for origin in (self._start, Fraction(0)) if self._start and self.clip.indexed else (Fraction(0),):
+            self._decoder = decoder = self._decode(skip, origin)
+            first = True
+            for frame, late in self._timed(decoder, skip, origin):
+                if first and origin and late:
+                    break
+                first = False
+                yield frame
+            else:
+                self.harm = self.harm or decoder.harm
+                return
+            self.close()
+
+    def _decode(self, skip: int, origin: Fraction) -> ffmpeg.Ffmpeg:
+        """Times are told relative to `origin`."""
+        # Not to the very frame: what is wanted is chosen by its time.
+        seek = ["-noaccurate_seek", "-ss", f"{float(origin):.6f}"] if origin else []
+        before, after = _filters(self.clip, self.info)
+        chosen = [*before, f"settb={self.clip.time_base}", *self._trim(origin)]
+        if self._fps is not None:
+            little = self.info.frame_count == 1  # less than a frame: it is one all the same
+            chosen += [f"fps={self._fps}:eof_action={'pass' if little else 'round'}", f"settb={1 / self._fps}"]
+            if self._stop is not None:
+                chosen += [f"trim=end_pts={math.ceil((self._stop - origin) * self._fps)}"]
         fewer = [rf"select=gte(n\,{skip})"] if skip else []
-        base = self.info.time_base if self._fps else self.clip.time_base
-        filters = [*self._filters[0], f"settb={base}", ffmpeg.TELL_TIMES, *fewer, *self._filters[1]]
         arguments = [
-            *window, "-max_pixels", str(self._max_pixels), "-i", ffmpeg.plain(self.clip.path), "-map", "0:V:0",
-            "-fps_mode", "passthrough", "-vf", ",".join(filters), "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1",
+            *seek, "-max_pixels", str(self._max_pixels), "-i", ffmpeg.plain(self.clip.path), "-map", "0:V:0",
+            "-fps_mode", "passthrough", "-vf", ",".join([*chosen, ffmpeg.TELL_TIMES, *fewer, *after]),
+            "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1",
             *_beside(self.clip),
         ]  # fmt: skip
         return ffmpeg.Ffmpeg(arguments, what=f"cannot decode {self.clip.path}", reads=True)
 
-    def _timed(self, decoder: ffmpeg.Ffmpeg, skip: int) -> Iterator[Frame]:
-        """Each frame when its file says; a file may say the same time twice, but a film cannot."""
-        last, base = -1, self.info.time_base if self._fps else self.clip.time_base
+    def _trim(self, origin: Fraction) -> list[str]:
+        """A filter that lets the wanted frames pass: its limits lie half-way to those that are not."""
+        times, base = self.clip.times, self.clip.time_base
+        bounds = list[str]()
+        for name, bound in (("start_pts", self._start), ("end_pts", self._stop)):
+            at = len(times) if bound is None else bisect_left(times, bound)
+            if 0 < at < len(times):
+                bounds.append(f"{name}={math.ceil(((times[at - 1] + times[at]) / 2 - origin) / base)}")
+        return ["trim=" + ":".join(bounds)] if bounds else []
+
+    def _timed(self, decoder: ffmpeg.Ffmpeg, skip: int, origin: Fraction) -> Iterator[tuple[Frame, bool]]:
+        """Each frame when its file says; a file may say the same time twice, but a film cannot. And whether there may
+        be others before it that were wanted, of the first ones."""
+        last, base = -1, 1 / self._fps if self._fps else self.clip.time_base
+        begins = self._start + self.info.offset - origin
+        late = False
         for pixels in decoder.frames(self.info.width, self.info.height):
             while True:
                 index, told = decoder.next_time()
-                last = max(last + 1, round((told * base - self.info.offset) / self.info.time_base))
+                at = round((told * base - begins) / self.info.time_base)
+                late = late or (index == 0 and at * self.info.time_base > 1 / self.info.frame_rate / 2)
+                last = max(last + 1, at)
                 if index >= skip:
                     break
-            yield Frame(pixels, index, last, self.info.time_base)
+            yield Frame(pixels, index, last, self.info.time_base), late
 
     def _end(self, frame: Frame) -> int:
         """When the last frame ends: as long as the file's last one is shown, if it is that one."""
-        if self._even:
+        if self.info.even:
             return frame.pts + 1
-        stop = self.clip.end - Fraction(self._start)
-        if self._duration is not None:
-            stop = min(stop, Fraction(self._duration))
-        end = round((stop - self.info.offset) / self.info.time_base)
+        stop = self.clip.end if self._stop is None else min(self.clip.end, self._stop)
+        end = round((stop - self._start - self.info.offset) / self.info.time_base)
         usual = round(1 / self.info.frame_rate / self.info.time_base)
         return end if end > frame.pts else frame.pts + max(1, usual)
 
@@ -188,7 +221,7 @@ class Pictures:
         self.paths = [
             path
             for index, path in enumerate(paths)
-            if start <= index / rate and (end is None or index / rate < Fraction(end))
+            if exactly(start) <= index / rate and (end is None or index / rate < exactly(end))
         ]
         if not self.paths:
             raise SettingsError(f"--start must lie within the {float(length):.2f} s of pictures, not at {start:g} s")
@@ -268,20 +301,27 @@ def _row(path: Path) -> list[Path] | None:
 def _info(clip: Clip, start: Fraction, end: Fraction | None, fps: Fraction | None) -> StreamInfo:
     stop = clip.end if end is None else min(end, clip.end)
     count = count_between(clip, start, stop)
+    if not count and end is not None and end <= clip.times[-1]:
+        raise SettingsError(f"there is no picture of {clip.path} between --start and --end")
     if not count:
         raise SettingsError(f"--start must lie within the clip's {float(clip.end):.2f} s, not at {float(start):g} s")
     first = next(time for time in clip.times if time >= start)
     missing = clip.missing if start == 0 and end is None else 0
     if fps is not None:
-        return StreamInfo(clip.width, clip.height, fps, max(1, round((stop - first) * fps)), 1 / fps, first - start)
+        count = max(1, round((stop - first) * fps))
+        return StreamInfo(clip.width, clip.height, fps, count, 1 / fps, first - start)
     base = 1 / clip.rate if clip.even else clip.time_base
     return StreamInfo(clip.width, clip.height, clip.rate, count + missing, base, first - start)
 
 
-def _filters(clip: Clip, info: StreamInfo, fps: Fraction | None) -> tuple[list[str], list[str]]:
-    """What comes before frames are counted, and after."""
+def exactly(seconds: float) -> Fraction:
+    """What was meant: 0.2 is a fifth, not the binary number next to it."""
+    return Fraction(round(seconds * 1_000_000), 1_000_000)
+
+
+def _filters(clip: Clip, info: StreamInfo) -> tuple[list[str], list[str]]:
+    """What comes before frames are chosen and counted, and after."""
     before = ["bwdif=mode=send_frame:parity=auto:deint=interlaced"] if clip.interlaced else []
-    before += [f"fps={fps}"] if fps is not None else []
     # Where nothing is resized, each colour is spread over the pixels it was taken from: the encoder's mean over the
     # same pixels finds it again.
     how = "neighbor" if (info.width, info.height) == clip.stored else "bicubic"

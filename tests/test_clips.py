@@ -3,6 +3,7 @@ looked at through ffmpeg's own command line."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -466,6 +467,87 @@ def test_a_download_that_ends_early_is_no_clip(run: Run, clip: Path, tmp_path: P
     assert err.startswith("nst-video: cannot fetch http://127.0.0.1:")
     assert "secret" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".mpg", ".avi", ".h264"])
+@pytest.mark.parametrize(("start", "end"), [(0.2, None), (1.0, 2.0), (0.52, 0.6), (2.4, 2.5)])
+def test_a_window_of_any_kind_of_clip_has_the_frames_of_its_time(
+    run: Run, tmp_path: Path, suffix: str, start: float, end: float | None
+) -> None:
+    """Of one long group of pictures, which nothing but its beginning can be decoded from."""
+    frames = np.empty((75, 48, 64, 3), np.uint8)
+    frames[:] = (30 + 2.8 * np.arange(75)).round().astype(np.uint8)[:, None, None, None]
+    sound = suffix != ".h264"
+    codec = {".mpg": ("-c:v", "mpeg2video", "-q:v", 2), ".avi": ("-c:v", "mpeg4", "-q:v", 2, "-bf", 0)}.get(suffix, ())
+    options = (*colours("bt709", "tv"), "-g", 250, *codec)
+    whole = make(tmp_path / "whole.mkv", frames, *options, rate=Fraction(25), sound=sound)
+    clip, film = tmp_path / f"clip{suffix}", tmp_path / "film.mp4"
+    ffmpeg("-i", whole, "-c:v", "copy", *(("-c:a", "mp2") if sound else ()), clip)
+    assert run(clip, film, "--start", start, *(() if end is None else ("--end", end))) == (0, "")
+    shown = pixels(film, 64, 48)
+    numbers = [round((float(frame.mean()) - 30) / 2.8) for frame in shown]
+    assert numbers == list(range(round(start * 25), 75 if end is None else math.ceil(end * 25)))
+    assert packets(film).times[0] < Fraction(1, 25)
+    if sound and end is not None:
+        assert len(loudness(film)) / 8000 == pytest.approx(end - start, abs=0.08)
+
+
+def test_a_window_of_uneven_frames_ends_where_it_should(run: Run, tmp_path: Path) -> None:
+    """After a pause, ffmpeg's own -t would count from the first frame."""
+    clip, film = tmp_path / "clip.mkv", tmp_path / "film.mp4"
+    both = make(tmp_path / "both.mkv", smooth(CASES["10"])[:50], *colours("bt709", "tv"), rate=Fraction(25))
+    ffmpeg("-i", both, "-vf", "setpts='if(lt(N,25),N,N+50)/(25*TB)'", "-fps_mode", "passthrough", "-c:v", "libx264",
+           "-bf", 0, clip)  # fmt: skip
+    assert run(clip, film, "--start", 0.9, "--end", 3.4) == (0, "")
+    found = packets(film)
+    assert [time - found.times[0] + Fraction(23, 25) for time in found.times] == [
+        Fraction(n, 25) for n in (23, 24, *range(75, 85))
+    ]
+    for fps, frames in ((1000, 100), (50, 5)):
+        assert run(clip, film, "--end", 0.1, "--fps", fps) == (0, "")
+        assert len(packets(film).times) == frames
+    assert run(clip, film, "--fps", 0.1) == (0, "")
+    assert len(packets(film).times) == 1
+    code, err = run(clip, film, "--start", 1.5, "--end", 2.5)
+    assert code == 2
+    assert "there is no picture" in err
+
+
+def test_languages_of_any_form_are_streams_like_others(run: Run, clip: Path, tmp_path: Path) -> None:
+    other, film = tmp_path / "other.mkv", tmp_path / "film.mkv"
+    ffmpeg("-i", clip, "-c", "copy", "-metadata:s:v:0", "language=en-US", "-metadata:s:a:0", "language=pt-BR", other)
+    assert run(other, film) == (0, "")
+    assert "Audio: aac" in tracks(film)
+
+
+def test_what_cannot_be_written_is_told_before_the_work(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "row").mkdir()
+    frames = smooth(CASES["10"])
+    fast = make(tmp_path / "fast.mp4", frames, *colours("bt709", "tv"), rate=Fraction(60))
+    dot = make(tmp_path / "dot.mkv", np.full((2, 1, 1, 3), 99, np.uint8), "-c:v", "ffv1")
+    ffmpeg("-i", fast, tmp_path / "row" / "%05d.png")
+    for clip, output, says in (
+        (fast, "film.gif", "a GIF has at most 50 frames a second, not 60: add --fps"),
+        (dot, "film.mp4", "needs two pixels each way, and the clip has 1x1"),
+        (tmp_path / "row", "row", "the clip's own pictures are there"),
+        (tmp_path / "row" / "%05d.png", "row/b%05d.png", "the clip's own pictures are there"),
+        (fast, "a%d_%d.png", "or be like frames/%05d.png"),
+        (fast, "painted", "or be like frames/%05d.png"),
+    ):
+        code, err = run(clip, tmp_path / output)
+        assert (code, err.count("\n")) == (2, 1)
+        assert says in err
+    code, err = run(fast, tmp_path / "film.mp4", "--log-json", tmp_path / "film.mp4")
+    assert code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dot.mkv", "fast.mp4", "row"]
+    assert len(list((tmp_path / "row").iterdir())) == FRAMES
+
+
+@pytest.mark.parametrize("name", ["%03d.webp", "100% %05d.png", "%d.jpg"])
+def test_rows_of_any_name_and_kind(run: Run, clip: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "100% row").mkdir()
+    assert run(clip, tmp_path / "100% row" / name) == (0, "")
+    assert len(list((tmp_path / "100% row").iterdir())) == 12
 
 
 def test_the_end_of_a_window_cuts_picture_and_sound(run: Run, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from media import NTSC, blobs, decode, ffmpeg, look_at, numbers, run_ffmpeg, sou
 
 from nst_video import container, matroska
 from nst_video.clip import Clip, Stream, look
-from nst_video.container import CONTAINERS, PICTURES, Encoder, choose_encoder, companions, container_of, units
+from nst_video.container import CONTAINERS, PICTURES, Encoder, choose_encoder, companions, container_of, named, units
 from nst_video.errors import SettingsError, WorkError
 from nst_video.ffmpeg import Ffmpeg
 from nst_video.frame import Pixels
@@ -77,7 +77,7 @@ def test_a_codec_that_a_film_does_not_hold_is_refused_by_name() -> None:
 
 
 def test_pictures_and_gifs_keep_their_colours_whatever_codec_is_asked_for(tmp_path: Path) -> None:
-    for output in (tmp_path, tmp_path / "%05d.png", tmp_path / "film.gif"):
+    for output in (named(tmp_path), tmp_path / "%05d.png", tmp_path / "film.gif"):
         assert choose_encoder(output, "h265", 18, hardware=True).arguments[:2] == ("-qp", "0")
 
 
@@ -108,9 +108,11 @@ def test_hardware_that_does_not_work_falls_back_to_software(codec: str, monkeypa
 
 def test_hardware_that_works_is_taken_with_the_quality_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "works", lambda name, _: "videotoolbox" in name or "qsv" in name)
-    assert choose_encoder(Path("film.mp4"), "h264", 20, hardware=True) == Encoder("h264_videotoolbox", ("-q:v", "60"))
+    assert choose_encoder(Path("film.mp4"), "h264", 20, hardware=True) == Encoder(
+        "h264_videotoolbox", ("-q:v", "60"), hardware=True
+    )
     monkeypatch.setattr(container, "works", lambda name, _: "qsv" in name)
-    wanted = Encoder("hevc_qsv", ("-global_quality", "20", "-tag:v", "hvc1"))
+    wanted = Encoder("hevc_qsv", ("-global_quality", "20", "-tag:v", "hvc1"), hardware=True)
     assert choose_encoder(Path("film.mov"), "h265", 20, hardware=True) == wanted
     assert choose_encoder(Path("film.mkv"), "vp9", 20, hardware=True) == choose_encoder(Path("film.mkv"), "vp9", 20)
 
@@ -283,11 +285,11 @@ def test_names_that_look_like_options_or_protocols_are_files(tmp_path: Path, mon
 
 def test_a_film_is_of_the_kind_that_its_name_tells(tmp_path: Path) -> None:
     assert container_of(Path("film.MKV")) is CONTAINERS[".mkv"]
-    assert container_of(tmp_path) is PICTURES
+    assert container_of(named(tmp_path)) is PICTURES
     assert container_of(tmp_path / "frame-%d.JPG") is PICTURES
     assert container_of(tmp_path / "film-%d.mp4") is CONTAINERS[".mp4"]  # a name of one film
     (tmp_path / "folder.mp4").mkdir()
-    assert container_of(tmp_path / "folder.mp4") is PICTURES
+    assert container_of(named(tmp_path / "folder.mp4")) is PICTURES
 
 
 # what goes along
@@ -327,7 +329,7 @@ def codecs(suffix: str, *streams: tuple[str, str], copy: bool = True) -> tuple[l
 )
 def test_sound_is_copied_where_it_fits_and_encoded_where_not(suffix: str, codec: str, wanted: str) -> None:
     done, notes = codecs(suffix, ("Audio", codec))
-    assert done == [f"1:1 {wanted}"]
+    assert done == [f"1:a:0 {wanted}"]
     told = f"{suffix} does not take {codec}: the sound was encoded anew"
     assert notes == (() if wanted == "copy" else (told,))
 
@@ -349,7 +351,7 @@ def test_sound_is_copied_where_it_fits_and_encoded_where_not(suffix: str, codec:
 )
 def test_subtitles_are_copied_converted_or_left_out(suffix: str, codec: str, wanted: str | None) -> None:
     done, notes = codecs(suffix, ("Subtitle", codec))
-    assert done == ([] if wanted is None else [f"1:1 {wanted}"])
+    assert done == ([] if wanted is None else [f"1:s:0 {wanted}"])
     assert notes == (() if wanted else (f"{suffix} does not take {codec}: these subtitles were left out",))
 
 
@@ -357,8 +359,8 @@ def test_streams_are_numbered_by_kind_and_those_left_out_do_not_count() -> None:
     streams = [("Subtitle", "dvd_subtitle"), ("Audio", "aac"), ("Subtitle", "subrip"), ("Audio", "vorbis")]
     found = companions(CONTAINERS[".mp4"], clip_with(*streams), ".mp4")
     text = " ".join(found.arguments)
-    assert "-map 1:2 -c:a:0 copy -map 1:4 -c:a:1 aac -map 1:3 -c:s:0 mov_text" in text
-    assert "1:1" not in text
+    assert "-map 1:a:0 -c:a:0 copy -map 1:a:1 -c:a:1 aac -map 1:s:1 -c:s:0 mov_text" in text
+    assert "1:s:0" not in text
     assert len(found.notes) == 2
 
 
@@ -368,7 +370,7 @@ def test_the_same_is_told_once() -> None:
 
 def test_nothing_is_copied_if_copying_has_failed() -> None:
     done, notes = codecs(".mkv", ("Audio", "aac"), ("Subtitle", "subrip"), ("Subtitle", "dvd_subtitle"), copy=False)
-    assert done == ["1:1 aac", "1:2 srt"]
+    assert done == ["1:a:0 aac", "1:s:0 srt"]
     assert len(notes) == 2
 
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -397,7 +398,7 @@ def test_a_folder_gets_pictures_and_keeps_what_it_has(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
-    make(folder)
+    make(container.named(folder))
     assert sorted(os.listdir(folder)) == [*(f"{number:05}.png" for number in range(1, COUNT + 1)), "notes.txt"]
     assert np.array_equal(read_png(folder / "00003.png"), PICTURES[2])
     assert os.listdir(tmp_path) == ["pictures"]
@@ -551,7 +552,7 @@ def test_a_full_disk_does_not_cost_the_film_its_sound(tmp_path: Path, monkeypatc
     """Without sound there might have been room; but then nobody would look for it."""
     tried = list[list[str]]()
 
-    def full(arguments: list[str], **_: str) -> CompletedProcess[bytes]:
+    def full(arguments: list[str], **_: Any) -> CompletedProcess[bytes]:
         tried.append(arguments)
         return CompletedProcess(arguments, 228, b"", b"[error] Error writing trailer: No space left on device")
 
@@ -569,8 +570,8 @@ def test_a_full_disk_does_not_cost_the_film_its_sound(tmp_path: Path, monkeypatc
 def test_sound_that_ffmpeg_refuses_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = ffmpeg_room.run
 
-    def refusing(arguments: list[str], **given: str) -> CompletedProcess[bytes]:
-        if "1:1" in arguments:
+    def refusing(arguments: list[str], **given: Any) -> CompletedProcess[bytes]:
+        if "1:a:0" in arguments:
             return CompletedProcess(arguments, 187, b"", b"[error] Could not write header: Invalid argument")
         return run(arguments, **given)
 

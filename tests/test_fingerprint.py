@@ -137,32 +137,22 @@ def test_a_url_counts_as_it_is_written(files: dict[str, Path]) -> None:
     assert "camera" not in str(found[0])  # it may hold a password
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 15, 16, 17, 40])
-def test_of_a_large_file_both_ends_and_the_length_count(
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 15, 16, 17, 40, 100])
+def test_of_a_large_file_pieces_from_end_to_end_and_the_length_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(room, "ENDS", 8)
+    monkeypatch.setattr(room, "PIECE", 8)
+    monkeypatch.setattr(room, "PIECES", 3)
     data = bytes(range(size))
     path = tmp_path / "some"
 
-    def found(content: bytes) -> list[int]:
+    def found(content: bytes) -> Any:
         path.write_bytes(content)
-        return room._ends(path)
+        return room._pieces(path)
 
+    middle = max(0, size - 8) // 2
     for at in range(size):
         changed = data[:at] + b"\xff" + data[at + 1 :]
-        assert (found(changed) != found(data)) is (at < 8 or at >= size - 8)
+        seen = at < 8 or at >= size - 8 or middle <= at < middle + 8
+        assert (found(changed) != found(data)) is seen
     assert found(data) != found(data + b"\x00")
-    assert found(data)[0] == size
-
-
-def test_the_version_counts(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    before = facts(files)
-    monkeypatch.setattr(room, "__version__", "0.0.0")
-    assert differing(before, facts(files)) == {"version of nst_video"}
-
-
-def test_a_file_that_is_gone_is_an_error_of_the_system(files: dict[str, Path]) -> None:
-    files["one.png"].unlink()
-    with pytest.raises(FileNotFoundError):
-        facts(files)

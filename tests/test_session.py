@@ -526,11 +526,11 @@ def test_a_decoder_that_dies_in_the_middle_is_an_error_and_leaves_nothing(
         write_clip(path, stepped(20, 240, 320), sound=None)
     timed = VideoFile._timed
 
-    def dying(self: VideoFile, decoder: room.Ffmpeg, skip: int) -> Iterator[Frame]:
-        for number, frame in enumerate(timed(self, decoder, skip)):
+    def dying(self: VideoFile, decoder: room.Ffmpeg, skip: int, origin: Fraction) -> Iterator[tuple[Frame, bool]]:
+        for number, item in enumerate(timed(self, decoder, skip, origin)):
             if number == 1:
                 decoder.end()
-            yield frame
+            yield item
 
     monkeypatch.setattr(VideoFile, "_timed", dying)
     with pytest.raises(WorkError, match="cannot decode"):

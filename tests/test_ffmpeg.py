@@ -392,3 +392,13 @@ def test_the_units_of_a_time_are_those_of_the_filter_before_it(clip: Path) -> No
         round(90000 * 1001 / 24000),
         round(2 * 90000 * 1001 / 24000),
     ]
+
+
+@scripted
+def test_one_that_skips_far_is_not_ended_as_long_as_it_gets_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each frame that it passes over is told, though none is given; its patience is shorter than all of them take."""
+    told = 'for n in 1 2 3 4 5 6 7 8; do echo "frame:$n    pts:$n   pts_time:0" >&2; sleep 0.1; done'
+    fake(tmp_path, monkeypatch, f"{told}; head -c {64 * 48 * 3} /dev/zero")
+    process = reader(tmp_path / "clip.mp4", patience=0.5)
+    assert len(soon(lambda: list(process.frames(64, 48)))) == 1
+    assert not process.gave_up

@@ -18,6 +18,8 @@ MOST_FPS = 1000
 HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 SLOWEST_DISK = 10e6
 """Bytes a second, at least, that a clip is read with."""
+ODDEST = 16
+"""No real pixel is so many times as wide as high, or as high as wide."""
 HD = 720
 """Untagged clips whose shorter side has so many pixels are bt709, smaller ones bt601, as players take them."""
 
@@ -117,10 +119,7 @@ def look(path: Path, *, max_pixels: int) -> Clip:
     if video is None:
         raise SourceError(f"{path} is not a video that ffmpeg can read: {_why(told, 'there are no pictures in it')}")
     if (size := _SIZE.search(video["more"])) and int(size[1]) * int(size[2]) > max_pixels:
-        raise SourceError(
-            f"{path} has pictures of {size[1]}x{size[2]} pixels; --max-pixels allows {max_pixels} "
-            "(raise it if there is memory for them)"
-        )
+        raise _too_large(path, int(size[1]), int(size[2]), max_pixels)
     base, packets = _packets(done.stdout)
     shown, colour = _SHOWN.search(told), _COLOUR.search(told)
     if not packets or shown is None or colour is None:
@@ -141,6 +140,10 @@ def look(path: Path, *, max_pixels: int) -> Clip:
     width, height = int(shown["width"]), int(shown["height"])
     across, down = map(int, shown["sar"].split("/"))
     aspect = Fraction(across, down) if across > 0 and down > 0 else Fraction(1)
+    if not 1 / ODDEST <= aspect <= ODDEST:  # a damaged file
+        aspect = Fraction(1)
+    if width * aspect * height > max_pixels:
+        raise _too_large(path, round(width * aspect), height, max_pixels)
     rgb = re.match(r"(rgb|bgr|gbr|argb|abgr|0rgb|0bgr|pal8|gray|mono|ya)", shown["format"]) is not None
     untold = colour["matrix"] in ("unknown", "reserved") and not rgb
     return Clip(
@@ -164,6 +167,13 @@ def look(path: Path, *, max_pixels: int) -> Clip:
         hdr=HDR.get(colour["trc"]),
         hdr_tags=(colour["matrix"], colour["primaries"], colour["range"]),
         container=container,
+    )
+
+
+def _too_large(path: Path, width: int, height: int, max_pixels: int) -> SourceError:
+    return SourceError(
+        f"{path} has pictures of {width}x{height} pixels; --max-pixels allows {max_pixels} "
+        "(raise it if there is memory for them)"
     )
 
 

@@ -348,7 +348,8 @@ def _check_shape(config: VideoConfig, info: StreamInfo, encoder: Encoder) -> Non
     """What cannot be written as it is."""
     if encoder.even and min(info.width, info.height) < 2:
         raise SettingsError(
-            f"{config.output} needs two pixels each way, and the clip has {info.width}x{info.height}: .webm takes it"
+            f"{config.output} needs two pixels each way, and {shown(str(config.clip))} has {info.width}x{info.height}: "
+            ".webm takes it"
         )
     if config.output.suffix.lower() == ".gif" and info.frame_rate > GIF_FPS:
         raise SettingsError(f"a GIF has at most {GIF_FPS} frames a second, not {float(info.frame_rate):g}: add --fps")

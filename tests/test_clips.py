@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -513,6 +514,21 @@ def test_a_window_of_uneven_frames_ends_where_it_should(run: Run, tmp_path: Path
     assert "there is no picture" in err
 
 
+@pytest.mark.parametrize(("across", "down", "wide"), [(4, 3, 85), (600, 1, 64), (1, 600, 64)])
+def test_absurd_shapes_of_pixels_are_not_believed(
+    run: Run, anamorphic: Path, tmp_path: Path, across: int, down: int, wide: int
+) -> None:
+    odd, film = tmp_path / "odd.mp4", tmp_path / "film.webm"
+    data = bytearray(anamorphic.read_bytes())
+    at = data.index(b"pasp") + 4
+    data[at : at + 8] = struct.pack(">II", across, down)
+    odd.write_bytes(data)
+    assert run(odd, film)[0] == 0
+    assert f" {wide}x48" in run_ffmpeg("-i", film).stderr.decode()
+    _, err = run(odd, tmp_path / "other.webm", "--max-pixels", 3500)
+    assert ("has pictures of 85x48 pixels" in err) is (wide == 85)
+
+
 def test_languages_of_any_form_are_streams_like_others(run: Run, clip: Path, tmp_path: Path) -> None:
     other, film = tmp_path / "other.mkv", tmp_path / "film.mkv"
     ffmpeg("-i", clip, "-c", "copy", "-metadata:s:v:0", "language=en-US", "-metadata:s:a:0", "language=pt-BR", other)
@@ -528,7 +544,7 @@ def test_what_cannot_be_written_is_told_before_the_work(run: Run, tmp_path: Path
     ffmpeg("-i", fast, tmp_path / "row" / "%05d.png")
     for clip, output, says in (
         (fast, "film.gif", "a GIF has at most 50 frames a second, not 60: add --fps"),
-        (dot, "film.mp4", "needs two pixels each way, and the clip has 1x1"),
+        (dot, "film.mp4", "dot.mkv has 1x1: .webm takes it"),
         (tmp_path / "row", "row", "the clip's own pictures are there"),
         (tmp_path / "row" / "%05d.png", "row/b%05d.png", "the clip's own pictures are there"),
         (fast, "a%d_%d.png", "or be like frames/%05d.png"),

@@ -227,7 +227,7 @@ class Parts:
 def _differing(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> tuple[str, ...]:
     if found is None:
         return ("beginning",)
-    return tuple(name for name in wanted.keys() | found.keys() if found.get(name) != wanted.get(name))
+    return tuple(name for name in sorted(wanted.keys() | found.keys()) if found.get(name) != wanted.get(name))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -160,7 +160,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
     begun = time.perf_counter()
     with ExitStack() as stack:
         encoder = choose_encoder(config.output, config.codec, config.crf, hardware=config.hardware)
-        source = None if is_url(config.clip) else _open(config, config.clip)
+        source = None if is_url(config.clip) else _open(config, config.clip, encoder)
         stylizer, compute, _ = make_stylizer(
             config,
             settings,
@@ -171,8 +171,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
         )
         parts = Parts(config.output, fingerprint(config, settings, clip), resume=config.resume)
         stack.callback(parts.close)
-        source = source or _fetched(config, parts, on_progress)
-        _check_shape(config, source.info, encoder)
+        source = source or _fetched(config, parts, encoder, on_progress)
         skip = parts.frames
         goes_on = skip and not parts.complete
         state = checkpoint.unpack(parts.state(len(parts.segments) - 1), compute.device) if goes_on else None
@@ -355,14 +354,16 @@ def _check_shape(config: VideoConfig, info: StreamInfo, encoder: Encoder) -> Non
         raise SettingsError(f"a GIF has at most {GIF_FPS} frames a second, not {float(info.frame_rate):g}: add --fps")
 
 
-def _open(config: VideoConfig, clip: str | Path) -> Source:
-    return open_clip(clip, start=config.start, end=config.end, fps=config.fps, max_pixels=config.max_pixels)
+def _open(config: VideoConfig, clip: str | Path, encoder: Encoder) -> Source:
+    source = open_clip(clip, start=config.start, end=config.end, fps=config.fps, max_pixels=config.max_pixels)
+    _check_shape(config, source.info, encoder)
+    return source
 
 
-def _fetched(config: VideoConfig, parts: Parts, on_progress: OnProgress) -> Source:
+def _fetched(config: VideoConfig, parts: Parts, encoder: Encoder, on_progress: OnProgress) -> Source:
     """What a URL sends, kept until the film is done: it may be asked for again."""
     on_progress(Progress(0, None, {}, f"fetching {shown(str(config.clip))}"))
-    return _open(config, fetch(str(config.clip), parts.folder / "source", duration=config.end))
+    return _open(config, fetch(str(config.clip), parts.folder / "source", duration=config.end), encoder)
 
 
 def _check_live(config: LiveConfig) -> None:

@@ -769,6 +769,21 @@ def test_other_settings_begin_anew_unless_resuming_is_insisted_on(
     assert names(tmp_path) == ["out.mp4"]
 
 
+def test_a_command_that_is_refused_throws_no_work_away(
+    film: Callable[..., VideoConfig], silent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise WorkError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Film, "_run", full)
+        with pytest.raises(WorkError, match="full"):
+            convert(film(silent, "out.gif"))
+    with pytest.raises(SettingsError, match="a GIF has at most 50 frames a second"):
+        convert(film(silent, "out.gif", fps=Fraction(60)))
+    assert convert(film(silent, "out.gif")).resumed == 8
+
+
 def test_a_log_goes_on_where_the_film_does(film: Callable[..., VideoConfig], media: Path, tmp_path: Path) -> None:
     path = media / "of-three-segments.mp4"
     if not path.exists():

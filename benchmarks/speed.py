@@ -37,12 +37,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.image import resize
 from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Objective
-from nst_video.optimizer import Moments, Optimizer
+from nst_video.optimizer import Optimizer
 from nst_video.resources import shipped
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
 from nst_video.weights import load_network

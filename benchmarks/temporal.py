@@ -33,6 +33,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.score import Judge
+from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.errors import NstVideoError
 from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask
@@ -40,7 +41,7 @@ from nst_video.frame import Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
-from nst_video.optimizer import Moments, Optimizer
+from nst_video.optimizer import Optimizer
 from nst_video.pictures import read_picture
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
 from nst_video.sources import VideoFile

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nst_video.optimizer import Moments
+from nst_video.adam import Moments
 from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Prepared, State

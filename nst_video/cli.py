@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Any, Literal, NoReturn
 
-from nst_video import __version__, presets
+from nst_video import __version__, presets, recipe
 from nst_video.errors import NstVideoError, UsageError
 from nst_video.settings import ImageConfig, LiveConfig, StyleSettings, VideoConfig, option_name
 
@@ -39,9 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show must not end a run
     try:
-        options = _parser({}).parse_args(arguments)
+        repeated = _repeated(arguments)
+        options = _parser(repeated).parse_args(arguments)
         if getattr(options, "preset", None):
             options = _parser(presets.load(options.preset)).parse_args(arguments)
+        for name, value in repeated.items():  # where given ones are appended, they would be behind those repeated
+            if getattr(options, name, value) is None:
+                setattr(options, name, value)
         return int(options.run(options))
     except NstVideoError as error:
         if debug:
@@ -70,8 +74,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _repeated(arguments: Sequence[str]) -> Mapping[str, Any]:
+    """The options of the picture that `image --from` names, if it does."""
+    first = _Parser(prog="nst-video image", add_help=False, allow_abbrev=False)
+    first.add_argument("--from", type=Path, dest="source")
+    if list(arguments[:1]) != ["image"] or "-h" in arguments or "--help" in arguments:
+        return {}
+    source = first.parse_known_args(arguments[1:])[0].source
+    return {} if source is None else recipe.read(source)
+
+
 def _parser(preset: Mapping[str, Any]) -> argparse.ArgumentParser:
-    """`preset`: what takes the place of `live`'s defaults."""
+    """`preset`: what takes the place of the defaults of `live`, or of `image`."""
     parser = _Parser(
         prog="nst-video",
         description="Pictures and films become paintings, by true Gatys optimisation.",
@@ -89,8 +103,11 @@ def _parser(preset: Mapping[str, Any]) -> argparse.ArgumentParser:
         return sub
 
     image = command("image", _image, "Paint a still picture.")
-    _add_options(image, ImageConfig, "image")
-    _add_options(image, StyleSettings, "image", group="the painting")
+    image.add_argument(
+        "--from", type=Path, metavar="RESULT", help="repeat what RESULT, a PNG, was painted with, but for what is given"
+    )
+    _add_options(image, ImageConfig, "image", preset=preset)
+    _add_options(image, StyleSettings, "image", group="the painting", preset=preset)
     video = command("video", _video, "Paint a film, with its sound.")
     _add_options(video, VideoConfig, "video")
     _add_options(video, StyleSettings, "video", group="the painting")
@@ -140,7 +157,9 @@ def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any, default: 
     obvious = shown in (None, "") or isinstance(shown, bool)
     help_text = field.metadata["help"] + ("" if obvious else f" (default: {shown})")
     if field.name in POSITIONAL:
-        target.add_argument(field.name, type=Path if hint is Path else str, metavar=field.name.upper(), help=help_text)
+        kind = Path if hint is Path else str
+        many = {} if required else {"nargs": "?", "default": default}
+        target.add_argument(field.name, type=kind, metavar=field.name.upper(), help=help_text, **many)
         return
     names = [*([SHORT[field.name]] if field.name in SHORT else []), option_name(field.name)]
     if hint in (bool, bool | None):
@@ -152,7 +171,10 @@ def _add_option(target: Any, field: dataclasses.Field[Any], hint: Any, default: 
     if origin is Literal:
         target.add_argument(*names, choices=inner, **common)
     elif origin is tuple:
-        many = {"action": "append"} if required else {"nargs": "+"}
+        if inner[0] is Path:  # one after the other: a name would be taken for another option's
+            common["default"], many = None, {"action": "append"}
+        else:
+            many = {"nargs": "+"}
         target.add_argument(*names, type=inner[0], metavar=field.metadata["metavar"], **many, **common)
     else:
         kind = inner[0] if origin is UnionType else hint
@@ -186,8 +208,8 @@ def _rate(text: str) -> Fraction:
 
 def _settings(kind: Any, options: argparse.Namespace) -> Any:
     """The settings object of this kind, from the options of its name."""
-    given = {f.name: getattr(options, f.name) for f in dataclasses.fields(kind) if hasattr(options, f.name)}
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+    given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(kind)}
+    return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if v is not None})
 
 
 def _image(options: argparse.Namespace) -> int:
@@ -200,6 +222,12 @@ def _image(options: argparse.Namespace) -> int:
         summary = session.run_image(config, settings, bar)
     if not config.quiet:
         print(f"{summary.output}: {summary.done} iterations in {summary.seconds:.1f} s ({summary.device})")
+    if summary.interrupted:
+        print(
+            f"nst-video: interrupted after {summary.done} of {summary.expected} iterations; {summary.output} shows it",
+            file=sys.stderr,
+        )
+        return 130
     return 0
 
 

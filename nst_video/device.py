@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -13,9 +14,15 @@ from torch import Tensor
 
 from nst_video import packed
 from nst_video.errors import SettingsError
-from nst_video.networks import FeatureNetwork, Looked
+from nst_video.losses import Guide
+from nst_video.networks import NOWHERE, FeatureNetwork, Looked
+from nst_video.tiles import LookAt, TiledLook
 
 T = TypeVar("T")
+
+OVERHEAD = 1.5
+"""So many times what is kept for the way back, a look takes at its most."""
+SMALLEST_TILE = 64
 
 _own = threading.local()
 _metal = threading.RLock()
@@ -70,16 +77,72 @@ class Compute:
         return image.to(self.dtype, memory_format=torch.channels_last)
 
     def look(
-        self, network: FeatureNetwork, image: Tensor, content_layers: Sequence[str], style_layers: Sequence[str]
+        self,
+        network: FeatureNetwork,
+        image: Tensor,
+        content_layers: Sequence[str],
+        style_layers: Sequence[str],
+        *,
+        guides: Mapping[str, Guide] = NOWHERE,
+        memory: float = math.inf,
     ) -> Look:
-        """`network.look` at float32 images of the shape of `image`, in the way that is fastest here."""
-        if self.device.type == "cpu" and packed.available(self.dtype):
-            quick = packed.PackedNetwork(network, self.lower(image), content_layers, style_layers)
-            return Look(lambda image: quick(self.lower(image)), lambda image: quick.features(self.lower(image)))
+        """`network.look` at float32 images of the shape of `image`, in the way that is fastest here and takes no more
+        than about `memory` bytes."""
+        tile = self._tile(network, (*content_layers, *style_layers), memory)
+        if max(image.shape[2:]) > tile:
+
+            def tiled(style_layers: Sequence[str]) -> TiledLook:
+                def make_look(part: Tensor) -> LookAt:
+                    return self._look_at(network, part, content_layers, style_layers)
+
+                return TiledLook(
+                    network, image, content_layers, style_layers, tile=int(tile), guides=guides, make_look=make_look
+                )
+
+            return Look(tiled(style_layers), torch.no_grad()(lambda image: tiled(())(image)[0]))
+        quick = self._packed(network, image, content_layers, style_layers)
+        if quick is not None:
+            return Look(lambda image: quick(self.lower(image), guides), lambda image: quick.features(self.lower(image)))
         return Look(
-            lambda image: network.look(self.lower(image), content_layers, style_layers),
+            lambda image: network.look(self.lower(image), content_layers, style_layers, guides),
             torch.no_grad()(lambda image: network.look(self.lower(image), content_layers, ())[0]),
         )
+
+    def grams(
+        self, network: FeatureNetwork, image: Tensor, layers: Sequence[str], *, memory: float = math.inf
+    ) -> dict[str, Tensor]:
+        """Gram matrices of a float32 picture that is looked at once."""
+        tile = self._tile(network, layers, memory)
+
+        def look_at(part: Tensor, guides: Mapping[str, Guide]) -> Looked:
+            return network.look(self.lower(part), (), layers, guides)
+
+        with torch.no_grad():
+            if max(image.shape[2:]) <= tile:
+                return look_at(image, NOWHERE)[1]
+            return TiledLook(network, image, (), layers, tile=int(tile), make_look=lambda _: look_at)(image)[1]
+
+    def _packed(
+        self, network: FeatureNetwork, image: Tensor, content_layers: Sequence[str], style_layers: Sequence[str]
+    ) -> packed.PackedNetwork | None:
+        if self.device.type == "cpu" and packed.available(self.dtype):
+            return packed.PackedNetwork(network, self.lower(image), content_layers, style_layers)
+        return None
+
+    def _look_at(
+        self, network: FeatureNetwork, image: Tensor, content_layers: Sequence[str], style_layers: Sequence[str]
+    ) -> LookAt:
+        quick = self._packed(network, image, content_layers, style_layers)
+        if quick is not None:
+            return lambda image, guides: quick(self.lower(image), guides)
+        return lambda image, guides: network.look(self.lower(image), content_layers, style_layers, guides)
+
+    def _tile(self, network: FeatureNetwork, layers: Sequence[str], memory: float) -> float:
+        """How long the sides of a tile may be, so that what is kept of it and its surroundings fits into `memory`."""
+        if math.isinf(memory):
+            return math.inf
+        side = math.sqrt(memory / (network.values(layers) * self.dtype.itemsize * OVERHEAD))
+        return max(SMALLEST_TILE, int(side) - 2 * network.reach(layers))
 
     @contextmanager
     def beside(self) -> Iterator[None]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 """An RGB picture, uint8, (height, width, 3)."""
+Mask = NDArray[np.float32]
+"""How much of something there is at each place of a picture, in [0, 1], (height, width)."""
 
 
 @dataclass(frozen=True)

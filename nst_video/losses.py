@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,15 +14,26 @@ def _raised(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def gram_matrix(features: Tensor) -> Tensor:
+class Guide(NamedTuple):
+    """Where in a picture to look, in each of R ways: `weights` (R, H, W) in [0, 1], of the features' size, and what
+    they sum up to over the whole picture, `total` (R,). A part of the features comes with a part of the weights.
+    """
+
+    weights: Tensor
+    total: Tensor
+
+
+def gram_matrix(features: Tensor, guide: Guide | None = None) -> Tensor:
     """Correlations between channels, averaged over positions: G_ij = (1/M) Σ_p F_ip F_jp.
 
-    features: (N, C, H, W), any float type; the answer is (N, C, C), at least in float32.
+    features: (N, C, H, W), any float type; the answer is (N, C, C), at least in float32. With a `guide`, of one picture
+    (1, C, H, W), the mean is weighted, G_ij = Σ_p w_p F_ip F_jp / Σ_p w_p, in each of its ways: (R, C, C).
     Gatys et al., CVPR 2016, eq. 3, sum instead; the 1/M here is the paper's 1/M² of eq. 4, moved inside
     so that a style picture of another size than the content gives comparable matrices. Products of half types are
     summed up in float32, so they cannot overflow.
     """
-    return _Gram.apply(features.permute(0, 2, 3, 1))  # type: ignore[no-any-return]
+    rows = features.permute(0, 2, 3, 1)
+    return _Gram.apply(rows) if guide is None else _GuidedGram.apply(rows, *guide)  # type: ignore[no-any-return]
 
 
 class _Gram(torch.autograd.Function):
@@ -48,6 +59,37 @@ class _Gram(torch.autograd.Function):
             rows = _raised(rows)
         share = (grad + grad.transpose(1, 2)) / rows.shape[1]
         return (rows @ share.to(rows.dtype)).to(features.dtype).view_as(features)
+
+
+class _GuidedGram(torch.autograd.Function):
+    """The same of one picture (1, H, W, C), weighted in R ways. Gatys et al., CVPR 2017, "Controlling Perceptual
+    Factors", eq. 4 and 5, whose squared guidance channels are the weights here."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, features: Tensor, weights: Tensor, total: Tensor) -> Tensor:
+        ctx.save_for_backward(features, weights, total)
+        return guided_product(features.flatten(0, 2), Guide(weights, total))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        features, weights, total = ctx.saved_tensors
+        added = guided_gradient(features.flatten(0, 2), Guide(weights, total), grad)
+        return added.to(features.dtype).view_as(features), None, None
+
+
+def guided_product(rows: Tensor, guide: Guide) -> Tensor:
+    """Σ_p w_p F_ip F_jp / Σ_p w_p of rows (M, C): (R, C, C), at least in float32, which half types cannot overflow."""
+    rows = _raised(rows)
+    products = [(rows * weights.flatten()[:, None]).T @ rows for weights in guide.weights]
+    return torch.stack(products) / guide.total[:, None, None]
+
+
+def guided_gradient(rows: Tensor, guide: Guide, of_grams: Tensor) -> Tensor:
+    """What reaches rows (M, C) of the gradient (R, C, C) of their `guided_product`."""
+    rows = _raised(rows)
+    shares = (of_grams + of_grams.transpose(1, 2)) / guide.total[:, None, None]
+    parts = [(rows @ share) * weights.flatten()[:, None] for share, weights in zip(shares, guide.weights, strict=True)]
+    return torch.stack(parts).sum(0)
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

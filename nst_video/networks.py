@@ -7,6 +7,7 @@ write them (`relu4_2`) to activations. Weights are frozen; gradients flow to the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Literal, cast
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nst_video.errors import SettingsError
-from nst_video.losses import gram_matrix
+from nst_video.losses import Guide, gram_matrix
 
 Pooling = Literal["max", "avg"]
 
@@ -31,6 +32,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)  # RGB; the original networks' training mean
 
 
+NOWHERE: Mapping[str, Guide] = MappingProxyType({})
 Looked = tuple[dict[str, Tensor], dict[str, Tensor]]
 """What is seen of an image: features of the content layers, Gram matrices of the style layers."""
 
@@ -185,15 +187,22 @@ class FeatureNetwork(nn.Module):
         """Features of `layers` for an image (N, 3, H, W) in [0, 1]."""
         return self.look(image, layers, ())[0]
 
-    def look(self, image: Tensor, content_layers: Iterable[str], style_layers: Iterable[str]) -> Looked:
-        """Features of `content_layers` and Gram matrices of `style_layers`, in one pass.
+    def look(
+        self,
+        image: Tensor,
+        content_layers: Iterable[str],
+        style_layers: Iterable[str],
+        guides: Mapping[str, Guide] = NOWHERE,
+    ) -> Looked:
+        """Features of `content_layers` and Gram matrices of `style_layers`, guided where `guides` says so, in one pass.
 
         The metric P goes through the Gram matrix, P·(FFᵀ)·P, instead of the features: the same at hardly any cost.
         """
         content_layers, style_layers = tuple(content_layers), tuple(style_layers)
         found = self.activations(image, {*content_layers, *style_layers})
         features = {layer: self.measured_features(layer, found[layer]) for layer in content_layers}
-        return features, {layer: self.measured_gram(layer, gram_matrix(found[layer])) for layer in style_layers}
+        grams = {layer: gram_matrix(found[layer], guides.get(layer)) for layer in style_layers}
+        return features, {layer: self.measured_gram(layer, gram) for layer, gram in grams.items()}
 
     def measured_features(self, layer: str, features: Tensor) -> Tensor:
         """Activations (N, C, H, W) of `layer` as its metric shows them."""
@@ -207,6 +216,40 @@ class FeatureNetwork(nn.Module):
             return gram
         metric = metric.to(gram)  # rounded, in half precision, as weights are: for style and picture alike
         return metric @ gram @ metric
+
+    def spacing(self, layer: str) -> int:
+        """How many image pixels lie between two neighbours of this layer."""
+        pixels = 1
+        for number, stage in self.stages.items():
+            pixels *= 2 if stage.halves else 1
+            if f"relu{number}" == layer:
+                return pixels
+        raise KeyError(layer)
+
+    def reach(self, layers: Iterable[str]) -> int:
+        """How many image pixels away, at most, is what a value of one of these layers sees."""
+        missing, pixels, reach = set(layers), 1, 0
+        for number, stage in self.stages.items():
+            if not missing:
+                break
+            missing.discard(f"relu{number}")
+            kernels = [part.kernel_size[0] for part in stage.modules() if isinstance(part, nn.Conv2d)]
+            reach += sum(kernel // 2 for kernel in kernels or (2,)) * pixels
+            pixels *= 2 if stage.halves else 1
+        return reach
+
+    def values(self, layers: Iterable[str]) -> float:
+        """How many numbers are kept for the way back, per image pixel, up to the deepest of these layers."""
+        missing, area, total, width = set(layers), 1.0, 0.0, 3
+        for number, stage in self.stages.items():
+            if not missing:
+                break
+            missing.discard(f"relu{number}")
+            area /= 4 if stage.halves else 1
+            widths = [part.out_channels for part in stage.modules() if isinstance(part, nn.Conv2d)]
+            total += area * (sum(widths) or 3 * width)  # a pool also keeps where the largest was, in eight bytes
+            width = widths[-1] if widths else width
+        return total
 
     def multiply_adds(self, deepest: str = "relu5_1") -> float:
         """Multiply-adds of the convolutions, per image pixel, up to `deepest`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,17 +29,25 @@ class Objective:
 
     Targets and weights keep their place in memory: `aim` copies new ones there, so that an iteration that was captured
     sees them. Terms without weight are left out, which saves time, or computed all the same if `every_term`: a
-    captured iteration cannot change its mind.
+    captured iteration cannot change its mind. `shares`: how much of the picture each region has, where Gram matrices
+    (R, C, C) are those of R regions: as each is a mean over its region, that makes every pixel count alike.
     """
 
     def __init__(
-        self, look: Callable[[Tensor], Looked], like: Tensor, settings: StyleSettings, *, every_term: bool = False
+        self,
+        look: Callable[[Tensor], Looked],
+        like: Tensor,
+        settings: StyleSettings,
+        *,
+        every_term: bool = False,
+        shares: Sequence[float] = (1.0,),
     ) -> None:
-        self._look, self._every_term = look, every_term
+        self._look, self._every_term, self._shares = look, every_term, tuple(shares)
         self._content_term, self._style_term = _TERMS[settings.loss]
         with torch.no_grad():
             self._features, self._grams = look(like)
-        self._layer_weights = torch.zeros(max(1, len(self._grams)), device=like.device)
+        self._content_weights = torch.zeros(max(1, len(self._features)), device=like.device)
+        self._style_weights = torch.zeros(max(1, len(self._grams)), device=like.device)
         self._weights = torch.zeros(4, device=like.device)
         self._held = Held(torch.zeros_like(like), torch.zeros_like(like[:, :1]))
         self._smooth = self._hold = every_term
@@ -51,9 +59,8 @@ class Objective:
         for mine, given in ((self._features, features), (self._grams, grams)):
             for layer, target in given.items():
                 mine[layer].copy_(target)
-        if self._grams:
-            weights = settings.style_layer_weights or (1.0,) * len(self._grams)
-            self._layer_weights.copy_(torch.tensor([weight / sum(weights) for weight in weights]))
+        _share_out(settings.content_layer_weights, self._content_weights)
+        _share_out(settings.style_layer_weights, self._style_weights)
         temporal_weight = settings.held_weight if held is not None else 0.0
         self._weights.copy_(
             torch.tensor([settings.content_weight, settings.style_weight, settings.tv_weight, temporal_weight])
@@ -71,11 +78,22 @@ class Objective:
         content, style = zero, zero
         if features:
             terms = [self._content_term(found, self._features[layer]) for layer, found in features.items()]
-            content = torch.stack(terms).mean()
+            content = (self._content_weights * torch.stack(terms)).sum()
         if grams:
-            terms = [self._style_term(found, self._grams[layer]) for layer, found in grams.items()]
-            style = (self._layer_weights * torch.stack(terms)).sum()
+            terms = [self._compared(found, self._grams[layer]) for layer, found in grams.items()]
+            style = (self._style_weights * torch.stack(terms)).sum()
         tv = total_variation(image) if self._smooth else zero
         temporal = temporal_loss(image, *self._held) if self._hold else zero
         total = (self._weights * torch.stack((content, style, tv, temporal))).sum()
         return Losses(total, content, style, tv, temporal)
+
+    def _compared(self, grams: Tensor, targets: Tensor) -> Tensor:
+        """How far Gram matrices (R, C, C) are from their targets, over all regions."""
+        pairs = zip(self._shares, grams.unbind(), targets.unbind(), strict=True)
+        return torch.stack([self._style_term(gram[None], target[None]) * share for share, gram, target in pairs]).sum()
+
+
+def _share_out(weights: Sequence[float], place: Tensor) -> None:
+    """Put weights that add up to 1 into their place; without any, equal ones."""
+    weights = weights or (1.0,) * len(place)
+    place.copy_(torch.tensor([weight / sum(weights) for weight in weights]))

@@ -1,30 +1,22 @@
-"""Iterations on one image: gradient steps down an objective, moments in, moments out.
-
-Adam (Kingma & Ba, ICLR 2015) on a pyramid: the gradient is halved in size again and again, each level has moments and
-a step of its own, and the steps are enlarged and added up. Plain Adam gives every pixel the same step and turns into
-speckle what should become a stroke; the coarse levels move whole strokes at once, and the same loss is reached in
-fewer iterations.
-"""
+"""Iterations on one image: gradient steps down an objective, moments in, moments out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-LEVELS = 4
-LEVEL_DECAY = 0.7
-"""The step of a level is this much of the next finer one's."""
-SMALLEST = 8  # pixels: no level gets narrower
-RIPENING = 80.0
-"""So many of the whole steps that a pixel takes until it is ripe are divided up into shorter and shorter ones."""
-BETAS = (0.9, 0.99)
-EPSILON = 1e-8
+from nst_video.adam import LEVELS, Adam, Moments
+from nst_video.lbfgs import Lbfgs
+from nst_video.sgd import Sgd
+
+DECAY_ITERATIONS = 100
+"""Iterations in which the learning rate is multiplied by its decay once."""
+
+Method = Literal["adam", "lbfgs", "sgd"]
 
 
 class Losses(NamedTuple):
@@ -46,34 +38,25 @@ Capture = Callable[[Callable[[], Losses]], Callable[[], Losses]]
 OnIteration = Callable[[int, Tensor, Losses], None]
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Adam's memory: running means of the gradient and of its square, from fine to coarse, and their age in steps.
+class Rule(Protocol):
+    """How an image is moved. What it remembers keeps its place."""
 
-    ripeness: how many whole steps each pixel has taken towards what it shows, (N, 1, H, W).
-    """
+    def begin(self, image: Tensor) -> None:
+        """Start at `image` (N, 3, H, W) with nothing remembered."""
 
-    mean: tuple[Tensor, ...]
-    square: tuple[Tensor, ...]
-    ripeness: Tensor
-    age: int
+    def step(self, image: Tensor, gradient: Tensor, loss: Tensor, rate: Tensor) -> None:
+        """Move `image`, in place, after its `loss` and `gradient` were seen. It is clamped afterwards."""
 
-    @classmethod
-    def zero(cls, image: Tensor, levels: int = LEVELS) -> Moments:
-        """No memory yet of an image (N, 3, H, W). One level is plain Adam; a small image has fewer levels."""
-        nothing = tuple(torch.zeros_like(level) for level in _pyramid(image, levels))
-        return cls(nothing, tuple(torch.zeros_like(level) for level in nothing), torch.zeros_like(image[:, :1]), age=0)
-
-    def levels(self) -> tuple[Tensor, ...]:
-        """The means, then the squares, each from fine to coarse; then the ripeness."""
-        return (*self.mean, *self.square, self.ripeness)
+    def best(self, image: Tensor) -> Tensor:
+        """What to show while `image` is being worked on."""
 
 
 class Optimizer:
     """Steps on images of one shape, down one objective.
 
     All that an iteration hands to the next is allocated once and keeps its place, so that `capture` may record it: it
-    gets a function without arguments and answers one that does the same.
+    gets a function without arguments and answers one that does the same. Where `free` (1, 1, H, W) is False the image
+    stays as it is.
     """
 
     def __init__(
@@ -81,16 +64,16 @@ class Optimizer:
         objective: Evaluate,
         like: Tensor,
         *,
+        method: Method = "adam",
         levels: int = LEVELS,
+        free: Tensor | None = None,
         capture: Capture | None = None,
     ) -> None:
         self._objective = objective
         self._image = torch.zeros_like(like).requires_grad_()
-        self._moments = Moments.zero(like, levels)
-        self._spread = tuple(torch.empty_like(level) for level in self._moments.mean)
-        self._pace = torch.empty_like(self._moments.ripeness)
-        self._age, self._learning_rate, self._ripe = torch.zeros((3, 1), device=like.device)
-        self._betas = torch.tensor(BETAS, device=like.device)
+        self._rule: Rule = Adam(like, levels) if method == "adam" else Lbfgs(like) if method == "lbfgs" else Sgd(like)
+        self._free, self._fixed = free, None if free is None else torch.zeros_like(like)
+        self._rate, self._decay = torch.zeros((2, 1), device=like.device)
         self._replay = None if capture is None else capture(self._iteration)
 
     def run(
@@ -100,66 +83,49 @@ class Optimizer:
         *,
         iterations: int,
         learning_rate: float,
+        decay: float = 1.0,
         ripe: float = math.inf,
         on_iteration: OnIteration | None = None,
     ) -> tuple[Tensor, Moments, Losses]:
         """`iterations` steps from `image` (N, 3, H, W), every one clamped to [0, 1].
 
-        A pixel that has taken `ripe` whole steps rests; before that its steps become shorter, see `pace`.
+        The learning rate is multiplied by `decay` every `DECAY_ITERATIONS`. Adam goes on with `moments`, and a pixel
+        that has taken `ripe` whole steps rests; the others know neither and answer the moments that they were given.
         Answers the new image, the new moments and the losses *before* the last step (what the last forward pass saw).
         Neither argument is changed. `on_iteration` gets the number of steps done, the image and the losses; reading a
         loss makes a GPU wait, so it should not do so each time.
         """
         with torch.no_grad():
             self._image.copy_(image)
-            for mine, given in zip(self._moments.levels(), moments.levels(), strict=True):
-                mine.copy_(given)
-            self._age.fill_(moments.age)
-            self._learning_rate.fill_(learning_rate)
-            self._ripe.fill_(ripe)
+            if self._fixed is not None:
+                self._fixed.copy_(image)
+            self._rate.fill_(learning_rate)
+            self._decay.fill_(decay ** (1 / DECAY_ITERATIONS))
+            self._rule.begin(image)
+            if isinstance(self._rule, Adam):
+                self._rule.resume(moments, ripe=ripe)
         iterate = self._replay or self._iteration  # not kept: an object that knows its own method outlives its use
         for iteration in range(1, iterations + 1):
             losses = iterate()
             if on_iteration is not None:
-                on_iteration(iteration, self._image.detach(), losses)
-        mean, square = (
-            tuple(level.clone() for level in memory) for memory in (self._moments.mean, self._moments.square)
-        )
-        after = Moments(mean, square, self._moments.ripeness.clone(), moments.age + iterations)
-        return self._image.detach().clone(), after, losses
+                on_iteration(iteration, self._rule.best(self._image.detach()), losses)
+        if isinstance(self._rule, Adam):
+            moments = self._rule.moments(moments.age + iterations)
+        return self._rule.best(self._image.detach()).clone(), moments, losses
 
     def _iteration(self) -> Losses:
         losses = self._objective(self._image)
         (gradient,) = torch.autograd.grad(losses.total, self._image)
         with torch.no_grad():
-            step = self._step(gradient.contiguous())
-            pace(self._moments.ripeness, self._ripe, out=self._pace)
-            self._image.sub_(step.mul_(self._learning_rate * self._pace)).clamp_(0, 1)
-            self._moments.ripeness.add_(self._pace)
+            gradient = gradient.contiguous()
+            if self._free is not None:
+                gradient.mul_(self._free)
+            self._rule.step(self._image, gradient, losses.total.detach(), self._rate)
+            if self._free is not None and self._fixed is not None:  # the coarse levels of Adam reach beyond
+                self._image.copy_(torch.where(self._free, self._image, self._fixed))
+            self._image.clamp_(0, 1)
+            self._rate.mul_(self._decay)
         return Losses(*(loss.detach() for loss in losses))
-
-    def _step(self, gradient: Tensor) -> Tensor:
-        """Take `gradient` into the moments and answer the step of all levels together, for a rate of 1."""
-        self._age += 1
-        first, second = (1 - self._betas**self._age).unbind()  # Adam's bias corrections
-        steps = []
-        for level, part in enumerate(_pyramid(gradient, len(self._spread))):
-            mean, square, spread = self._moments.mean[level], self._moments.square[level], self._spread[level]
-            mean.lerp_(part, 1 - BETAS[0])
-            square.mul_(BETAS[1]).addcmul_(part, part, value=1 - BETAS[1])
-            torch.div(square, second, out=spread).sqrt_().add_(EPSILON)
-            steps.append(torch.div(mean, spread, out=spread).mul_(LEVEL_DECAY**level / first))
-        total = steps.pop()
-        while steps:
-            finer = steps.pop()
-            total = finer.add_(F.interpolate(total, finer.shape[-2:], mode="bilinear", align_corners=False))
-        return total
-
-
-def pace(ripeness: Tensor, ripe: Tensor | float, out: Tensor | None = None) -> Tensor:
-    """How long each pixel's steps are, 1 to 0: whole ones at first, then shorter by the same amount from step to step,
-    none once it has taken `ripe` of them."""
-    return torch.sub(torch.as_tensor(ripe), ripeness, out=out).div_(RIPENING).clamp_(0, 1).sqrt_()
 
 
 def optimize(
@@ -175,13 +141,3 @@ def optimize(
     return Optimizer(objective, image, levels=len(moments.mean)).run(
         image, moments, iterations=iterations, learning_rate=learning_rate, on_iteration=on_iteration
     )
-
-
-def _pyramid(tensor: Tensor, levels: int) -> Iterator[Tensor]:
-    """`tensor` (N, C, H, W), then its halves by averaging, down to `SMALLEST` pixels."""
-    for level in range(levels):
-        if level:
-            if min(tensor.shape[-2:]) < 2 * SMALLEST:
-                return
-            tensor = F.avg_pool2d(tensor, 2)
-        yield tensor

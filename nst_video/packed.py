@@ -8,7 +8,7 @@ which torch's own compiler calls them; `available` says whether this machine has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, Protocol, cast
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nst_video.networks import Convolution, FeatureNetwork, Looked, Pool, Residual
+from nst_video.losses import Guide, guided_gradient, guided_product
+from nst_video.networks import NOWHERE, Convolution, FeatureNetwork, Looked, Pool, Residual
 
 _aten, _onednn = torch.ops.aten, torch.ops.mkldnn
 _ONE, _TWO, _NONE = [1, 1], [2, 2], [0, 0]
@@ -49,9 +50,9 @@ class PackedNetwork:
                 self._stages[f"relu{number}"] = packed
                 x = packed.forward(x)[-1]
 
-    def __call__(self, image: Tensor) -> Looked:
+    def __call__(self, image: Tensor, guides: Mapping[str, Guide] = NOWHERE) -> Looked:
         """Features of the content layers and Gram matrices of the style layers; differentiable."""
-        found = _Look.apply(image, self)
+        found = _Look.apply(image, self, guides)
         features = dict(zip(self.content_layers, found, strict=False))
         return features, dict(zip(self.style_layers, found[len(features) :], strict=True))
 
@@ -71,14 +72,16 @@ class PackedNetwork:
             x = kept[-1][-1]
         return kept
 
-    def answers(self, kept: Sequence[Kept]) -> tuple[Tensor, ...]:
+    def answers(self, kept: Sequence[Kept], guides: Mapping[str, Guide] = NOWHERE) -> tuple[Tensor, ...]:
         """Features of the content layers, then Gram matrices of the style layers, as their metrics show them."""
         found = {layer: each[-1] for layer, each in zip(self._stages, kept, strict=True)}
         features = (self.network.measured_features(layer, found[layer]) for layer in self.content_layers)
-        grams = (self.network.measured_gram(layer, _gram(found[layer])) for layer in self.style_layers)
-        return *features, *grams
+        grams = ((layer, _gram(found[layer], guides.get(layer))) for layer in self.style_layers)
+        return *features, *(self.network.measured_gram(layer, gram) for layer, gram in grams)
 
-    def backward(self, kept: Sequence[Kept], gradients: Sequence[Tensor]) -> Tensor:
+    def backward(
+        self, kept: Sequence[Kept], gradients: Sequence[Tensor], guides: Mapping[str, Guide] = NOWHERE
+    ) -> Tensor:
         """The image's gradient, from those of the answers."""
         of_features = dict(zip(self.content_layers, gradients, strict=False))
         of_grams = dict(zip(self.style_layers, gradients[len(of_features) :], strict=True))
@@ -88,7 +91,8 @@ class PackedNetwork:
             if layer in of_features:
                 gradient.add_(self.network.measured_features(layer, of_features[layer]))
             if layer in of_grams:
-                _add_gram_gradient(gradient, each[-1], self.network.measured_gram(layer, of_grams[layer]))
+                of_gram = self.network.measured_gram(layer, of_grams[layer])
+                _add_gram_gradient(gradient, each[-1], of_gram, guides.get(layer))
             gradient = stage.backward(gradient, each)
         return gradient
 
@@ -100,13 +104,13 @@ class _Look(torch.autograd.Function):
     """To automatic differentiation the whole network is one step."""
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, packed: PackedNetwork) -> tuple[Tensor, ...]:
-        ctx.packed, ctx.kept = packed, packed.forward(image)
-        return tuple(answer.view_as(answer) for answer in packed.answers(ctx.kept))
+    def forward(ctx: Any, image: Tensor, packed: PackedNetwork, guides: Mapping[str, Guide]) -> tuple[Tensor, ...]:
+        ctx.packed, ctx.kept, ctx.guides = packed, packed.forward(image), guides
+        return tuple(answer.view_as(answer) for answer in packed.answers(ctx.kept, guides))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.packed.backward(ctx.kept, gradients), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.packed.backward(ctx.kept, gradients, ctx.guides), None, None
 
 
 def _rows(features: Tensor) -> Tensor:
@@ -114,17 +118,20 @@ def _rows(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def _gram(features: Tensor) -> Tensor:
+def _gram(features: Tensor, guide: Guide | None) -> Tensor:
     """`losses.gram_matrix` of one image. Of bfloat16 the product is summed in float32 and rounded once; raising the
     features first would avoid that, but takes longer than the product."""
     rows = _rows(features)
-    return (rows.T @ rows).float()[None] / len(rows)
+    return (rows.T @ rows).float()[None] / len(rows) if guide is None else guided_product(rows, guide)
 
 
-def _add_gram_gradient(gradient: Tensor, features: Tensor, of_gram: Tensor) -> None:
+def _add_gram_gradient(gradient: Tensor, features: Tensor, of_gram: Tensor, guide: Guide | None) -> None:
     """To the `gradient` of features, in place, what comes from their Gram matrix: F·(Ġ + Ġᵀ)/M."""
-    rows, share = _rows(features), of_gram[0] + of_gram[0].T
-    _rows(gradient).addmm_(rows, (share / len(rows)).to(rows.dtype))
+    rows = _rows(features)
+    if guide is None:
+        _rows(gradient).addmm_(rows, ((of_gram[0] + of_gram[0].T) / len(rows)).to(rows.dtype))
+    else:
+        _rows(gradient).add_(guided_gradient(rows, guide, of_gram))
 
 
 def _stop_(gradient: Tensor, y: Tensor) -> Tensor:

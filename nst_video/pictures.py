@@ -9,9 +9,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from nst_video.errors import SourceError
-from nst_video.frame import Pixels
+from nst_video.frame import Mask, Pixels
 from nst_video.settings import MAX_PIXELS
 
+NOTE = "nst_video"
+"""The text chunk of a PNG that says how it was painted."""
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, before anything is decoded
@@ -29,6 +31,30 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
             return _pixels(ImageOps.exif_transpose(picture))
         except Exception as error:  # Pillow has no common one for what a damaged file may do to a decoder
             raise SourceError(f"{path} is damaged: {_one_line(error)}") from None
+
+
+def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> Mask:
+    """The brightness of the picture in a file: 0 black, 1 white.
+
+    Raises:
+        SourceError: as `read_picture`; it is black all over.
+    """
+    picture = Image.fromarray(read_picture(path, max_pixels=max_pixels)).convert("L")
+    grey = np.asarray(picture, np.float32) / np.float32(255)
+    if not grey.any():
+        raise SourceError(f"{path} is black all over: nothing would be painted; white is where the style goes")
+    return grey
+
+
+def read_note(path: Path) -> str | None:
+    """What this program has written into a picture about it, if it has.
+
+    Raises:
+        SourceError: there is no such file, or it is no picture.
+    """
+    with _opened(path, MAX_PIXELS) as picture:
+        note = picture.info.get(NOTE)  # of a PNG; only what stands before the pixels
+        return note if isinstance(note, str) else None
 
 
 def picture_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

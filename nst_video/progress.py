@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from tqdm import tqdm
@@ -11,6 +12,12 @@ from tqdm import tqdm
 from nst_video.session import Progress
 
 EVERY_S = 5.0  # between two lines where there is no terminal
+
+
+def _losses(losses: Mapping[str, float], *, each: bool) -> str:
+    """The total; if wanted, its terms as well, as far as there are any."""
+    terms = [f"{name} {value:.4g}" for name, value in losses.items() if name != "total" and value] if each else []
+    return f"loss {losses['total']:.4g}" + (f" ({', '.join(terms)})" if terms else "")
 
 
 class ProgressBar:
@@ -31,7 +38,7 @@ class ProgressBar:
     def __call__(self, progress: Progress) -> None:
         if self._quiet:
             return
-        loss = progress.detail or f"loss {progress.losses['total']:.4f}"
+        loss = progress.detail or _losses(progress.losses, each=self._unit == "iteration")
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(

@@ -10,35 +10,36 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from nst_video import checkpoint
+from nst_video import checkpoint, recipe
 from nst_video.budget import Budget
 from nst_video.container import RECORDING_SUFFIXES, Encoder, choose_encoder, named
 from nst_video.controls import Knobs
 from nst_video.darkroom import Darkroom, Keep
-from nst_video.errors import SettingsError, WorkError
+from nst_video.device import Compute
+from nst_video.errors import SettingsError, SinkError, WorkError
 from nst_video.feeds import open_source
 from nst_video.fetch import fetch, is_url, shown
 from nst_video.film import SEGMENT, Film
 from nst_video.fingerprint import fingerprint
 from nst_video.flow import FlowEstimator
-from nst_video.frame import Frame, Pixels, StreamInfo
-from nst_video.image import resize
+from nst_video.frame import Frame, StreamInfo
+from nst_video.image import to_pixels
 from nst_video.optimizer import Losses
 from nst_video.parts import Parts
 from nst_video.pictures import PICTURE_SUFFIXES, read_picture
 from nst_video.pipeline import Pipeline
+from nst_video.plot import PLOT_SUFFIXES, check_plotting, plot_losses
 from nst_video.settings import ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
 from nst_video.show import Show
 from nst_video.sinks import Album, check_film, check_output, write_picture
 from nst_video.sources import Source, files, open_clip
-from nst_video.studio import Finished, make_stylizer, open_log, paint_all, timed, write_log
-from nst_video.stylizer import Stylizer
+from nst_video.still import REPORT_EVERY, Stage, Watch, beside, kept, slowed, stages, start, weighted
+from nst_video.studio import Finished, check_masks, make_stylizer, open_log, paint_all, timed, write_log
+from nst_video.stylizer import Painting, Stylizer
 from nst_video.window import check_display
 
-REPORT_EVERY = 10  # iterations of a still picture: reading a loss makes a GPU wait
 GIF_FPS = 50  # hundredths of a second are its unit, and browsers slow down what has less than two
 TICK_S = 0.02
 """How often a live session's window is seen to while nothing is painted."""
@@ -111,41 +112,96 @@ OnProgress = Callable[[Progress], None]
 
 
 def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:
-    """Paint one still picture. Raises the errors of `nst_video.errors`."""
-    weights = (config.weights, config.refine_weights)
-    inputs = (config.content, *config.style, *(path for path in weights if path is not None))
-    check_output(config.output, PICTURE_SUFFIXES, inputs)
-    _check_log(config, (*inputs, config.output))
+    """Paint one still picture.
+
+    Ctrl-C (KeyboardInterrupt) ends it early: the picture is written as far as it has come. Raises the errors of
+    `nst_video.errors`.
+    """
+    _check_image(config, settings)
     begun = time.perf_counter()
     with ExitStack() as stack:
         content = read_picture(config.content, max_pixels=config.max_pixels)
-        last = config.refine_iterations
-        stylizers = []
-        if last < config.iterations:
-            first = replace(config, pooling="max") if last and config.network == "lite" else config  # it has no other
-            stylizers.append(make_stylizer(first, settings, iterations=config.iterations - last))
-        if last and config.refine != "none":
-            instead = replace(config, network=config.refine, weights=config.refine_weights)
-            stylizers.append(make_stylizer(instead, settings, iterations=last))
+        check_masks(config, content.shape[1], content.shape[0])
+        painters, notes = _painters(config, settings), recipe.facts(config, settings)
         log = open_log(config, stack)
-        done = 0
 
-        def report(iteration: int, _: Tensor, losses: Losses) -> None:
-            if (done + iteration) % REPORT_EVERY == 0 or done + iteration == config.iterations:
-                on_progress(Progress(done + iteration, config.iterations, losses.values()))
+        def keep(iteration: int, image: Tensor) -> None:
+            so_far = Painting(content, to_pixels(image), iteration, {})
+            path = beside(config.output, iteration, config.iterations)
+            write_picture(path, stylizer.finish(so_far, settings).pixels, {**notes, "saved_after": iteration})
 
-        start, seconds = _start(config, stylizers[0][0], content), dict[str, float]()
-        for stylizer, *_ in stylizers:
-            painted, state = stylizer.step(content, settings, None, start=start, on_iteration=report)
-            start, done = state.image, done + painted.iterations
-            seconds = {stage: seconds.get(stage, 0.0) + value for stage, value in painted.seconds.items()}
-        saved = time.perf_counter()
-        write_picture(config.output, painted.pixels)
-        still = Frame(painted.pixels, 0, 0, Fraction(1))
-        write_log(
-            log, still, replace(painted, iterations=done, seconds=seconds), {"write": time.perf_counter() - saved}
+        watch = Watch(
+            config.iterations,
+            keep_at=kept(config.iterations, config.save_every),
+            tell=lambda done, losses: on_progress(Progress(done, config.iterations, losses)),
+            keep=keep,
         )
-    return Summary(config.output, done, config.iterations, time.perf_counter() - begun, stylizers[-1][1].name)
+        stylizer, compute = painters[0].stylizer, painters[0].compute
+        seconds, changes, interrupted = dict[str, float](), list[tuple[int, str]](), False
+        try:
+            for painter in painters:
+                stylizer, compute, state = painter.stylizer, painter.compute, None
+                for stage in painter.stages:
+                    changes.append((watch.done, f"{painter.network}, {stage.size} px"))
+                    prepared = stylizer.prepare(content, None, size=stage.size)
+                    painting, state = stylizer.paint(
+                        prepared,
+                        slowed(settings, watch.done),
+                        state,
+                        iterations=stage.iterations,
+                        start=start(config, prepared.content) if watch.image is None else watch.image,
+                        on_iteration=watch,
+                    )
+                    watch.image = state.image
+                    seconds = {name: seconds.get(name, 0.0) + value for name, value in painting.seconds.items()}
+        except KeyboardInterrupt:
+            if watch.image is None:
+                raise
+            interrupted = True
+        assert watch.image is not None  # a plan has one iteration at least
+        image, curve = watch.image, watch.curve()
+        losses = {name: values[-1] for name, values in curve.items()}
+        painted = stylizer.finish(Painting(content, to_pixels(image), watch.done, losses, seconds), settings)
+        saved = time.perf_counter()
+        write_picture(config.output, painted.pixels, notes)
+        if config.plot is not None:
+            plot_losses(config.plot, weighted(curve, settings), changes if len(changes) > 1 else [])
+        write_log(log, Frame(painted.pixels, 0, 0, Fraction(1)), painted, {"write": time.perf_counter() - saved})
+    return Summary(
+        config.output,
+        watch.done,
+        config.iterations,
+        time.perf_counter() - begun,
+        compute.name,
+        interrupted,
+    )
+
+
+@dataclass(frozen=True)
+class _Painter:
+    """A network's part in a still picture."""
+
+    network: str
+    stylizer: Stylizer
+    compute: Compute
+    stages: list[Stage]
+
+
+def _painters(config: ImageConfig, settings: StyleSettings) -> list[_Painter]:
+    """Who paints a still picture, and at which sizes: `--network`, then `--refine` at the last size."""
+    last = config.refine_iterations
+    painters = []
+    if last < config.iterations:
+        first = replace(config, pooling="max") if last and config.network == "lite" else config  # it has no other
+        plan = stages(config.size, config.iterations - last, config.scales)
+        stylizer, compute, _ = make_stylizer(first, settings, iterations=1, method=config.optimizer)
+        painters.append(_Painter(config.network, stylizer, compute, plan))
+    if last and config.refine != "none":
+        instead = replace(config, network=config.refine, weights=config.refine_weights)
+        plan = stages(config.size, last, 1 if painters else config.scales)
+        stylizer, compute, _ = make_stylizer(instead, settings, iterations=1, method=config.optimizer)
+        painters.append(_Painter(config.refine, stylizer, compute, plan))
+    return painters
 
 
 def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:
@@ -320,23 +376,27 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
     )
 
 
-def _start(config: ImageConfig, stylizer: Stylizer, content: Pixels) -> Tensor:
-    """The image that the optimiser begins with, of the shape that it works `content` at."""
-    start = stylizer.worked(content)
-    if config.init == "style":
-        start = resize(
-            stylizer.worked(read_picture(config.style[0], max_pixels=config.max_pixels)),
-            (start.shape[2], start.shape[3]),
-        )
-    dice = torch.Generator().manual_seed(config.seed)
-    noise = torch.rand(start.shape, generator=dice).to(start)
-    return torch.lerp(start, noise, 1.0 if config.init == "noise" else config.init_noise)
+def _check_image(config: ImageConfig, settings: StyleSettings) -> None:
+    """What can be known to fail before anything is opened or loaded."""
+    config.check_descent(settings)
+    given = (config.weights, config.refine_weights, config.init)
+    inputs = (config.content, *config.style, *config.mask, *(path for path in given if isinstance(path, Path)))
+    between = [beside(config.output, done, config.iterations) for done in kept(config.iterations, config.save_every)]
+    for output in (config.output, *between[:1]):
+        check_output(output, PICTURE_SUFFIXES, inputs)
+    for path in inputs:
+        if path in between:
+            raise SinkError(f"--save-every would write over {path}, an input; choose another name for {config.output}")
+    _check_log(config, (*inputs, config.output))
+    if config.plot is not None:
+        check_output(config.plot, PLOT_SUFFIXES, (*inputs, config.output, *between))
+        check_plotting()
 
 
 def _check_video(config: VideoConfig) -> list[Path]:
     """What can be known to fail before anything is opened; the files that the clip consists of."""
     clip = [] if is_url(config.clip) else files(config.clip)
-    others = (*config.style, *([] if config.weights is None else [config.weights]))
+    others = (*config.style, *config.mask, *([] if config.weights is None else [config.weights]))
     resumes = config.resume is not False and Parts.of(config.output).exists()
     check_film(config.output, clip, others, resumes=resumes)
     _check_log(config, (*clip, *others, config.output))
@@ -357,6 +417,7 @@ def _check_shape(config: VideoConfig, info: StreamInfo, encoder: Encoder) -> Non
 def _open(config: VideoConfig, clip: str | Path, encoder: Encoder) -> Source:
     source = open_clip(clip, start=config.start, end=config.end, fps=config.fps, max_pixels=config.max_pixels)
     _check_shape(config, source.info, encoder)
+    check_masks(config, source.info.width, source.info.height)
     return source
 
 

@@ -24,6 +24,9 @@ CONTENT_LAYERS = ("relu4_2",)
 Network = Literal["lite", "vgg19", "vgg19-caffe"]
 Flow = Literal["dis", "none"]
 MAX_PIXELS = 80_000_000
+MIN_SIZE = 32
+LOWEST_RATE = 1e-5
+STARTS = ("content", "style", "noise", "blend")
 FLOW_HELP = "optical flow that carries the painting from frame to frame"
 
 
@@ -103,6 +106,9 @@ class StyleSettings(_Checked):
         "relative", help="each term relative to its target, or as Gatys et al. write it (choose weights to suit)"
     )
     content_layers: tuple[str, ...] = setting(CONTENT_LAYERS, metavar="LAYER", help="layers that hold the content")
+    content_layer_weights: tuple[float, ...] = setting(
+        (), low=0, metavar="W", help="a weight for each content layer, in their order (default: equal)"
+    )
     style_layers: tuple[str, ...] = setting(STYLE_LAYERS, metavar="LAYER", help="layers that carry the style")
     style_layer_weights: tuple[float, ...] = setting(
         (), low=0, metavar="W", help="a weight for each style layer, in their order (default: equal)"
@@ -116,10 +122,24 @@ class StyleSettings(_Checked):
     )
     style_scale: float = setting(1.0, low=0.05, high=20, help="size of the style picture relative to the content's")
     learning_rate: float = setting(
-        0.01, low=1e-5, high=1, repaints=False, help="step size of the optimiser, in units of full contrast"
+        0.01, low=LOWEST_RATE, high=1, repaints=False, help="step size of the optimiser, in units of full contrast"
+    )
+    learning_rate_decay: float = setting(
+        1.0,
+        low=0.001,
+        high=1,
+        commands=("image",),
+        repaints=False,
+        metavar="RATIO",
+        help="what the learning rate is multiplied by every 100 iterations",
     )
     original_colors: Literal["none", "luminance", "histogram"] = setting(
         "none", repaints=False, help="keep the content's colours: paint its luminance only, or recolour the style first"
+    )
+    photorealistic: bool = setting(
+        False,
+        repaints=False,
+        help="for a photograph as style: take its colours and light, keep every line and texture of the content",
     )
     strength: float = setting(1.0, low=0, high=1, help="between the content (0) and the painting (1)", repaints=False)
     hue: float = setting(0.0, low=-180, high=180, help="turn the colours, in degrees", repaints=False)
@@ -152,17 +172,19 @@ class StyleSettings(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.style_layer_weights and len(self.style_layer_weights) != len(self.style_layers):
-            raise SettingsError(
-                f"--style-layer-weights must be {len(self.style_layers)} numbers, one for each style layer, "
-                f"not {len(self.style_layer_weights)}"
-            )
+        for kind in ("content", "style"):
+            weights, layers = getattr(self, f"{kind}_layer_weights"), getattr(self, f"{kind}_layers")
+            if weights and len(weights) != len(layers):
+                raise SettingsError(
+                    f"--{kind}-layer-weights must be {len(layers)} numbers, one for each {kind} layer, "
+                    f"not {len(weights)}"
+                )
         for field in ("content_layers", "style_layers"):
             if len(set(layers := getattr(self, field))) < len(layers):
                 raise SettingsError(f"{option_name(field)} must name each layer once, not {' '.join(layers)}")
         if not self.content_layers and not self.style_layers:
             raise SettingsError("--content-layers and --style-layers cannot both be empty")
-        for field in ("style_layer_weights", "style_blend"):
+        for field in ("content_layer_weights", "style_layer_weights", "style_blend"):
             if (weights := getattr(self, field)) and not any(weights):
                 raise SettingsError(f"{option_name(field)} must not all be 0")
 
@@ -172,7 +194,9 @@ class SessionConfig(_Checked):
     """What is fixed for a run, whatever it paints."""
 
     style: tuple[Path, ...] = setting(help="a picture to paint like; give it several times to blend", metavar="PICTURE")
-    size: int = setting(512, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
+    size: int = setting(
+        512, low=MIN_SIZE, high=8192, help="longer side of the worked image; the output keeps its own shape"
+    )
     iterations: int = setting(200, low=1, high=100_000, help="optimiser steps")
     network: Network = setting("lite", help="the perceptual network; `networks` tells more")
     weights: Path | None = setting(None, metavar="FILE", help="a state dict to use for --network")
@@ -199,6 +223,30 @@ class ConvertConfig(SessionConfig):
     """From file to file."""
 
     output: Path = setting(help="where the result goes", metavar="FILE")
+    mask: tuple[Path, ...] = setting(
+        (),
+        metavar="PICTURE",
+        commands=("image", "video"),
+        help="where to paint: white yes, black no, grey in between; give one for all styles, or one for each",
+    )
+    memory: float = setting(
+        4.0,
+        low=0.05,
+        high=10_000,
+        commands=("image", "video"),
+        metavar="GB",
+        help="what the network may hold at once; what needs more is looked at in tiles, which takes longer",
+    )
+
+    def check_masks(self, settings: StyleSettings) -> None:
+        """Raise `SettingsError` if the number of masks does not fit the number of styles."""
+        masks, styles = len(self.mask), len(self.style)
+        if masks > 1 and masks != styles:
+            raise SettingsError(
+                f"--mask must be given once, or once for each of the {styles} --style, not {masks} times"
+            )
+        if masks > 1 and settings.style_blend:
+            raise SettingsError("--style-blend is of no use with a --mask for each --style")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,9 +254,44 @@ class ImageConfig(ConvertConfig):
     """One still picture."""
 
     content: Path = setting(help="the picture to paint")
-    init: Literal["content", "style", "noise"] = setting("content", commands=("image",), help="where to start from")
-    init_noise: float = setting(
-        0.0, low=0, high=1, commands=("image",), metavar="RATIO", help="mix this much white noise into the start"
+    optimizer: Literal["adam", "lbfgs", "sgd"] = setting(
+        "adam",
+        commands=("image",),
+        help="how to step: adam on a pyramid of gradients; lbfgs as in the paper; sgd, plain gradient descent",
+    )
+    scales: int = setting(
+        0,
+        low=0,
+        high=8,
+        commands=("image",),
+        words=MappingProxyType({"auto": 0}),
+        help="sizes to paint at, each twice the one before, up to --size; auto: 1 below 512 pixels, else from 128 on",
+    )
+    init: Path | str = setting(
+        "content",
+        commands=("image",),
+        words=MappingProxyType({start: start for start in STARTS}),
+        metavar="PICTURE",
+        help="where to start from; blend is content and noise",
+    )
+    init_noise: float | None = setting(
+        None,
+        low=0,
+        high=1,
+        commands=("image",),
+        metavar="RATIO",
+        help="how much white noise to mix into the start (default: 0.5 in blend, 1 in noise, else 0)",
+    )
+    save_every: int | None = setting(
+        None,
+        low=1,
+        high=100_000,
+        commands=("image",),
+        metavar="N",
+        help="also write the picture as it is after iteration 1, N, 2N, … beside the result (default: never)",
+    )
+    plot: Path | None = setting(
+        None, commands=("image",), metavar="FILE", help="draw the losses against the iterations (.png, .svg, .pdf)"
     )
     refine: Literal["none", "vgg19", "vgg19-caffe"] = setting(
         "none",
@@ -223,6 +306,11 @@ class ImageConfig(ConvertConfig):
     )
 
     @property
+    def noise(self) -> float:
+        """How much of the start is white noise."""
+        return {"blend": 0.5, "noise": 1.0}.get(str(self.init), 0.0) if self.init_noise is None else self.init_noise
+
+    @property
     def refine_iterations(self) -> int:
         """How many of the iterations are the refining network's; one at least, if it is wanted."""
         if self.refine == "none" or not self.refine_share:
@@ -234,6 +322,15 @@ class ImageConfig(ConvertConfig):
         for field in ("refine_share", "refine_weights"):
             if self.refine == "none" and getattr(self, field) != getattr(type(self), field):
                 raise SettingsError(f"{option_name(field)} is of no use without --refine")
+        if self.scales and self.size / 2 ** (self.scales - 1) < MIN_SIZE:
+            raise SettingsError(
+                f"--scales {self.scales} is too many for --size {self.size}: the first is under {MIN_SIZE}"
+            )
+
+    def check_descent(self, settings: StyleSettings) -> None:
+        """Raise `SettingsError` if the optimiser has no use for what is asked of it."""
+        if self.optimizer == "lbfgs" and settings.learning_rate_decay != 1:
+            raise SettingsError("--learning-rate-decay is of no use with --optimizer lbfgs, which finds its own steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +340,9 @@ class VideoConfig(ConvertConfig):
     clip: str | Path = setting(
         help="a video file, a GIF, a URL, a folder of pictures, names like frames/%%05d.png, a glob in quotes"
     )
-    size: int = setting(320, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
+    size: int = setting(
+        320, low=MIN_SIZE, high=8192, help="longer side of the worked image; the output keeps its own shape"
+    )
     iterations: int = setting(10, low=1, high=100_000, help="optimiser steps per frame")
     first_iterations: int = setting(
         150, low=1, high=100_000, commands=("video",), help="optimiser steps for the first frame"
@@ -321,7 +420,9 @@ class LiveConfig(SessionConfig):
         help="width and height to ask a camera for",
     )
     camera_fps: float = setting(30.0, low=1, high=1000, commands=("live",), help="frames a second to ask a camera for")
-    size: int = setting(320, low=32, high=8192, help="longer side of the worked image; the output keeps its own shape")
+    size: int = setting(
+        320, low=MIN_SIZE, high=8192, help="longer side of the worked image; the output keeps its own shape"
+    )
     iterations: int = setting(
         0,
         low=0,

@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngInfo
 from nst_video import container, matroska
 from nst_video.errors import NstVideoError, SinkError, WorkError
 from nst_video.frame import Pixels
-from nst_video.pictures import numbered
+from nst_video.pictures import NOTE, numbered
 
 
 def check_film(output: Path, clip: list[Path], others: tuple[Path, ...] = (), *, resumes: bool = False) -> None:
@@ -119,12 +119,15 @@ class VideoWriter:
             self._partial.unlink(missing_ok=True)
 
 
-def write_picture(output: Path, pixels: Pixels) -> None:
-    """Write one picture, in the format of its suffix.
+def write_picture(output: Path, pixels: Pixels, facts: Mapping[str, Any] | None = None) -> None:
+    """Write one picture, in the format of its suffix. `facts` go into a PNG, as JSON in the text chunk `NOTE`.
 
     Raises:
         WorkError: it could not be written.
     """
+    if facts is not None and output.suffix.lower() == ".png":
+        _write_png(output, pixels, facts)
+        return
     partial = _partial(output)
     try:
         imageio.imwrite(partial, pixels, plugin="pillow", quality=95)  # formats without loss ignore the quality
@@ -241,7 +244,7 @@ class Album:
     def keep(self, pixels: Pixels, source: Pixels, facts: Mapping[str, Any], *, kind: str = "") -> Path:
         """Write a picture and, with "-source" behind its name, what was painted; answer where.
 
-        `facts` are written into the picture, as JSON in the text chunk "nst_video".
+        `facts` are written into the picture, as JSON in the text chunk `NOTE`.
 
         Raises:
             WorkError: it could not be written.
@@ -269,7 +272,7 @@ class Album:
 def _write_png(path: Path, pixels: Pixels, facts: Mapping[str, Any]) -> None:
     notes = PngInfo()
     notes.add_text("Software", "nst_video")
-    notes.add_text("nst_video", json.dumps(facts))
+    notes.add_text(NOTE, json.dumps(facts))
     partial = _partial(path)
     try:
         Image.fromarray(np.ascontiguousarray(pixels)).save(partial, pnginfo=notes, compress_level=3)

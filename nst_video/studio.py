@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -12,16 +13,19 @@ from typing import Any, TextIO
 from nst_video.budget import Budget
 from nst_video.controls import Knobs
 from nst_video.device import Compute
-from nst_video.errors import SinkError
+from nst_video.errors import SettingsError, SinkError
 from nst_video.flow import FlowEstimator
-from nst_video.frame import Frame
+from nst_video.frame import Frame, Mask
 from nst_video.networks import FeatureNetwork
-from nst_video.optimizer import Losses
-from nst_video.pictures import read_picture
+from nst_video.optimizer import Losses, Method
+from nst_video.pictures import picture_size, read_mask, read_picture
 from nst_video.pipeline import Channel, Pipeline
-from nst_video.settings import SessionConfig, StyleSettings
+from nst_video.settings import ConvertConfig, SessionConfig, StyleSettings
 from nst_video.stylizer import Painted, Painting, Prepared, State, Stylizer
 from nst_video.weights import load_network
+
+SHAPE_TOLERANCE = 0.02
+"""A mask may be so much narrower or wider, relatively, than what it is for: sizes are rounded."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,15 @@ def make_stylizer(
     first_iterations: int | None = None,
     flow: FlowEstimator | None = None,
     memory: tuple[int, ...] = (),
+    method: Method = "adam",
 ) -> tuple[Stylizer, Compute, FeatureNetwork]:
+    """A stylizer for what is wanted, where it computes, and its network. Raises the errors of `nst_video.errors`."""
     config.check_blend(settings)
+    masks, limit = list[Mask](), math.inf
+    if isinstance(config, ConvertConfig):
+        config.check_masks(settings)
+        masks = [read_mask(path, max_pixels=config.max_pixels) for path in config.mask]
+        limit = config.memory * 1e9
     styles = [read_picture(path, max_pixels=config.max_pixels) for path in config.style]
     compute = Compute.choose(config.device, config.precision, config.threads)
     network = load_network(config.network, weights=config.weights, pooling=config.pooling, progress=not config.quiet)
@@ -117,8 +128,21 @@ def make_stylizer(
         first_iterations=first_iterations,
         flow=flow,
         memory=memory,
+        method=method,
+        masks=masks,
+        limit=limit,
     )
     return stylizer, compute, network
+
+
+def check_masks(config: ConvertConfig, width: int, height: int) -> None:
+    """Raise `SettingsError` if a mask has not the shape of what is painted, whatever its size."""
+    for path in config.mask:
+        wide, tall = picture_size(path, max_pixels=config.max_pixels)
+        if abs(wide * height - width * tall) > SHAPE_TOLERANCE * max(wide * height, width * tall):
+            raise SettingsError(
+                f"--mask {path} has {wide}x{tall} pixels; it must have the shape of what is painted, {width}x{height}"
+            )
 
 
 def timed(source: Iterable[Frame]) -> Iterator[Read]:

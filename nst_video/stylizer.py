@@ -17,13 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video import color
+from nst_video.adam import Moments, pace
 from nst_video.device import Compute, Look
 from nst_video.flow import FlowEstimator, Motion, backward_warp
-from nst_video.frame import Pixels
+from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
+from nst_video.losses import Guide
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
-from nst_video.optimizer import Moments, OnIteration, Optimizer, pace
+from nst_video.optimizer import Method, OnIteration, Optimizer
 from nst_video.scene import Seen, see
 from nst_video.settings import StyleSettings
 
@@ -102,18 +104,22 @@ class _Beginning:
 
 @dataclass(frozen=True)
 class _Easel:
-    """What paints images of one shape, seen in one way; kept from frame to frame."""
+    """What paints images of one shape, seen in one way; kept from frame to frame. Where `free` (1, 1, H, W) is False
+    the content stays."""
 
     key: object
     look: Look
     objective: Objective
     optimizer: Optimizer
+    free: Tensor | None
 
 
 class Stylizer:
     """Paints frames like `styles` (pixels), worked at `size` pixels on the longer side.
 
-    A frame with no state takes `first_iterations` (default: as many as any other), the others `iterations`.
+    A frame with no state takes `first_iterations` (default: as many as any other), the others `iterations`. `masks`
+    (H, W) in [0, 1] say where the styles go: one for all of them, or one for each. `limit`: as many bytes, or about so,
+    may be held at once for the network's way back.
     `prepare`, `paint` and `finish` may each run in a thread of its own, but none of them in two at once.
     """
 
@@ -128,6 +134,9 @@ class Stylizer:
         first_iterations: int | None = None,
         flow: FlowEstimator | None = None,
         memory: Sequence[int] = (),
+        method: Method = "adam",
+        masks: Sequence[Mask] = (),
+        limit: float = math.inf,
     ) -> None:
         self._network = compute.place(network)
         self._compute = compute
@@ -137,6 +146,9 @@ class Stylizer:
         self._first_iterations = iterations if first_iterations is None else first_iterations
         self._flow = flow
         self._memory = tuple(memory)
+        self._method: Method = method
+        self._masks = [torch.from_numpy(mask)[None, None] for mask in masks]
+        self._limit = limit
         self._grams: dict[int, dict[str, Tensor]] = {}
         self._grams_are_of: object = None
         self._palette: Tensor | None = None
@@ -210,12 +222,16 @@ class Stylizer:
                     easel = self._set_up(content, settings)
                     grams = self._style_grams(settings, content, palette)
                     easel.objective.aim(settings, easel.look.content(content), grams, beginning.held)
+                    image = beginning.image
+                    if easel.free is not None:
+                        image = torch.where(easel.free, image, content)
                 with _timed(seconds, "optimize"):
                     image, moments, losses = easel.optimizer.run(
-                        beginning.image,
+                        image,
                         beginning.moments,
                         iterations=iterations,
                         learning_rate=settings.learning_rate,
+                        decay=settings.learning_rate_decay,
                         ripe=self._ripe(settings),
                         on_iteration=on_iteration,
                     )
@@ -238,14 +254,21 @@ class Stylizer:
         """A painting as the user wants to see it: at the frame's size, with its colours and strength."""
         seconds = dict(painting.seconds)
         with _timed(seconds, "color"), self._compute.beside():
-            frame = painting.frame
-            painted = resize_pixels(painting.painted, (frame.shape[0], frame.shape[1]))
-            finished = self._recolor(painted, frame, settings)
+            frame, painted = painting.frame, painting.painted
+            if settings.photorealistic:
+                painted = self._photographed(painted, frame)
+            finished = self._recolor(resize_pixels(painted, (frame.shape[0], frame.shape[1])), frame, settings)
         return Painted(finished, painting.painted, painting.iterations, painting.losses, seconds)
+
+    def _photographed(self, painted: Pixels, frame: Pixels) -> Pixels:
+        """The frame in the colours of its painting."""
+        small = resize_pixels(frame, (painted.shape[0], painted.shape[1]))
+        images = (to_image(pixels, self._compute.device) for pixels in (painted, small, frame))
+        return to_pixels(color.local_colors(*images))
 
     def _recolor(self, painted: Pixels, frame: Pixels, settings: StyleSettings) -> Pixels:
         kept = settings.hue == 0 and settings.saturation == settings.brightness == settings.strength == 1
-        if kept and settings.original_colors != "luminance":
+        if kept and settings.original_colors != "luminance" and not self._masks:
             return painted
         result, content = to_image(painted, self._compute.device), to_image(frame, self._compute.device)
         if settings.original_colors == "luminance":
@@ -253,7 +276,11 @@ class Stylizer:
         result = color.adjust(
             result, hue=settings.hue, saturation=settings.saturation, brightness=settings.brightness
         ).clamp(0, 1)
-        return to_pixels(torch.lerp(content, result, settings.strength))
+        share: Tensor | float = settings.strength
+        if self._masks:
+            covered = torch.cat([_fitted(mask, content) for mask in self._masks]).sum(0, keepdim=True)
+            share = share * covered.clamp(0, 1).to(content)
+        return to_pixels(content + share * (result - content))
 
     def worked(self, pixels: Pixels) -> Tensor:
         """A frame as the image that the optimiser would work on."""
@@ -296,20 +323,36 @@ class Stylizer:
         key = (content.shape, settings.content_layers, settings.style_layers, settings.loss)
         if self._easel is None or self._easel.key != key:
             self._easel = None  # its memory is free for the next one
-            look = self._compute.look(self._network, content, settings.content_layers, settings.style_layers)
-            objective = Objective(look.whole, content, settings, every_term=self._compute.captures)
+            masks = torch.cat([_fitted(mask, content) for mask in self._masks]) if self._masks else None
+            guides = {} if masks is None else self._guides(masks, settings.style_layers)
+            look = self._compute.look(
+                self._network,
+                content,
+                settings.content_layers,
+                settings.style_layers,
+                guides=guides,
+                memory=self._limit,
+            )
+            shares = (1.0,) if masks is None else masks.mean((1, 2, 3)).tolist()
+            objective = Objective(look.whole, content, settings, every_term=self._compute.captures, shares=shares)
+            free = None if masks is None else masks.amax(0, keepdim=True) > 0
             capture = self._compute.capture if self._compute.captures else None
-            optimizer = Optimizer(objective, content, capture=capture)
-            self._easel = _Easel(key, look, objective, optimizer)
+            optimizer = Optimizer(objective, content, method=self._method, free=free, capture=capture)
+            self._easel = _Easel(key, look, objective, optimizer, free)
         return self._easel
 
-    @torch.no_grad()
-    def _look_at_style(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        return self._network.look(self._compute.lower(image), (), layers)[1]
+    def _guides(self, masks: Tensor, layers: Sequence[str]) -> dict[str, Guide]:
+        """Where each style goes, (R, 1, H, W), as the layers see it."""
+        guides = {}
+        for layer in layers:
+            spacing = self._network.spacing(layer)
+            weights = F.adaptive_avg_pool2d(masks, (masks.shape[2] // spacing, masks.shape[3] // spacing))[:, 0]
+            guides[layer] = Guide(weights, weights.sum((1, 2)))
+        return guides
 
     def _style_grams(self, settings: StyleSettings, content: Tensor, palette: Tensor | None) -> dict[str, Tensor]:
-        """Gram matrices of the styles, in the colours of `palette` if there is one, blended; kept until something that
-        they depend on changes.
+        """Gram matrices of the styles, in the colours of `palette` if there is one, blended, or one after the other
+        where each has a mask; kept until something that they depend on changes.
 
         Σ_k w_k‖G − A_k‖² differs from ‖G − Σ_k w_k A_k‖² by a constant only: a blend costs no more than one style.
         """
@@ -318,6 +361,7 @@ class Stylizer:
         if self._grams_are_of != key or self._palette is not palette:
             self._grams, self._grams_are_of, self._palette = {}, key, palette
         blend = settings.style_blend or (1.0,) * len(self._styles)
+        apart = len(self._masks) > 1
         blended: dict[str, Tensor] = {}
         for index, (style, weight) in enumerate(zip(self._styles, blend, strict=True)):
             if not weight:
@@ -326,15 +370,27 @@ class Stylizer:
                 image = resize(style.to(content.device), fit(style.shape[2], style.shape[3], size))
                 if palette is not None:  # in float64, which MPS does not know
                     image = color.match_colors(image.cpu(), palette.cpu()).clamp(0, 1).to(content)
-                self._grams[index] = self._look_at_style(image, settings.style_layers)
+                self._grams[index] = self._compute.grams(
+                    self._network, image, settings.style_layers, memory=self._limit
+                )
             for layer, gram in self._grams[index].items():
-                share = gram * (weight / sum(blend))
-                blended[layer] = blended[layer] + share if layer in blended else share
+                share = gram if apart else gram * (weight / sum(blend))
+                if layer in blended:
+                    share = torch.cat((blended[layer], share)) if apart else blended[layer] + share
+                blended[layer] = share
         return blended
 
 
+def _fitted(mask: Tensor, image: Tensor) -> Tensor:
+    """A mask (1, 1, H, W) at the size of `image`, on its device: averaged when it shrinks, else interpolated."""
+    size, shrinks = image.shape[2:], mask.shape[2] > image.shape[2]
+    method = "area" if shrinks else "bilinear"
+    return F.interpolate(mask, size, mode=method, align_corners=None if shrinks else False).to(image.device)
+
+
 def _enlarged(image: Tensor, content: Tensor) -> _Beginning | None:
-    """A painting that goes on at another size; None if its shape is another one, too."""
+    """A painting that goes on at another size; None if its shape is another one, too. Moments are forgotten: enlarged,
+    by level or by the size of what it sees, they made the next hundred iterations worse than none."""
     (height, width), (tall, wide) = image.shape[2:], content.shape[2:]
     if abs(height * wide - width * tall) > max(height, width) * max(tall, wide) * 0.02:
         return None

@@ -14,10 +14,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from nst_video import checkpoint
+from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
-from nst_video.optimizer import Moments
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import State, Stylizer
 from nst_video.weights import load_network

@@ -129,7 +129,7 @@ def test_where_there_are_packed_kernels_they_do_the_work(monkeypatch: pytest.Mon
     network = compute.place(FeatureNetwork(vgg19_stages("max", {"1_1": 4})).requires_grad_(False))
     image, looked = torch.rand(1, 3, 20, 24), list[torch.Tensor]()
     look = compute.look(network, image, ("relu1_1",), ())
-    monkeypatch.setattr(packed.PackedNetwork, "__call__", lambda self, image: looked.append(image))
+    monkeypatch.setattr(packed.PackedNetwork, "__call__", lambda self, image, guides: looked.append(image))
     look.whole(image)
     assert len(looked) == 1
 

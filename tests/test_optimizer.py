@@ -12,18 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_video.optimizer import (
-    BETAS,
-    EPSILON,
-    LEVEL_DECAY,
-    RIPENING,
-    Evaluate,
-    Losses,
-    Moments,
-    Optimizer,
-    optimize,
-    pace,
-)
+from nst_video.adam import BETAS, EPSILON, LEVEL_DECAY, RIPENING, Moments, pace
+from nst_video.optimizer import Evaluate, Losses, Optimizer, optimize
 
 SHAPE = (1, 3, 32, 48)  # which has three levels
 TARGET = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1))
@@ -209,6 +199,13 @@ def test_a_pyramid_moves_what_is_large_in_fewer_steps() -> None:
     assert errors[1] < 0.8 * errors[0]
 
 
+def places(optimizer: Optimizer) -> set[int]:
+    """Where all that it keeps from one iteration to the next lies in memory."""
+    found = [*vars(optimizer).values(), *vars(optimizer._rule).values()]
+    found += [level for kept in found if isinstance(kept, Moments) for level in kept.levels()]
+    return {kept.data_ptr() for kept in found if isinstance(kept, Tensor)}
+
+
 def test_what_is_captured_goes_on_from_whatever_image_it_is_given() -> None:
     """As on a GPU: what was recorded once is replayed, and reads and writes the same memory each time."""
     recorded: list[set[int]] = []
@@ -220,7 +217,7 @@ def test_what_is_captured_goes_on_from_whatever_image_it_is_given() -> None:
 
     def replayed(iteration: Callable[[], Losses]) -> Callable[[], Losses]:
         def replay() -> Losses:
-            recorded.append({t.data_ptr() for t in (optimizer._image, *optimizer._moments.levels(), optimizer._age)})
+            recorded.append(places(optimizer))
             return iteration()
 
         return replay

@@ -12,12 +12,13 @@ import torch
 from media import blobs, sliding
 from torch import Tensor
 
+from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
 from nst_video.image import resize, to_pixels
 from nst_video.networks import FeatureNetwork, vgg19_stages
-from nst_video.optimizer import Moments, Optimizer
+from nst_video.optimizer import Optimizer
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
 from nst_video.weights import load_network

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from nst_video.adam import Moments
 from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork
-from nst_video.optimizer import Losses, Moments, optimize
+from nst_video.optimizer import Losses, optimize
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
 from training.pictures import Crops
 from training.teacher import Sample

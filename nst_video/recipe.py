@@ -1,0 +1,89 @@
+"""What a picture was painted with, as plain facts inside it, and back again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+from nst_video import __version__
+from nst_video.errors import SettingsError
+from nst_video.pictures import read_note
+from nst_video.settings import ImageConfig, StyleSettings, option_name
+
+INDIFFERENT = ("output", "quiet", "log_json", "plot", "save_every", "threads", "max_pixels")
+"""What has no part in how a picture looks."""
+
+
+def facts(config: ImageConfig, settings: StyleSettings) -> dict[str, Any]:
+    """By the names of the fields; files by their names, as they were given."""
+    found: dict[str, Any] = {"version": __version__}
+    for given in (config, settings):
+        for field in dataclasses.fields(given):
+            if field.name not in INDIFFERENT and "image" in field.metadata["commands"]:
+                found[field.name] = _plain(getattr(given, field.name))
+    return found
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The options that the picture in `path` was painted with, by the names of their fields. Those of a snapshot of
+    `live` are without the content, and without what `image` has no option for.
+
+    Raises:
+        SourceError: there is no such picture, or it is damaged.
+        SettingsError: it says nothing of how it was painted, or nothing that makes sense.
+    """
+    note = read_note(path)
+    try:
+        told = json.loads(note or "")
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise SettingsError(f"--from {path}: nothing in it says how it was painted; it must be a PNG of this program's")
+    snapshot = told.get("settings")
+    if isinstance(snapshot, dict):
+        told = {**told, **snapshot}
+    options = dict[str, Any]()
+    for kind in (ImageConfig, StyleSettings):
+        hints = typing.get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            if field.name in told and field.name not in INDIFFERENT and "image" in field.metadata["commands"]:
+                value, words = told[field.name], field.metadata["words"].values()
+                word = isinstance(value, str) and value in words
+                options[field.name] = value if word else _restored(value, hints[field.name], field.name, path)
+    return options
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _restored(value: Any, hint: Any, name: str, picture: Path) -> Any:
+    """A value as the field of this name has it."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in inner:
+            return None
+        return _restored(value, inner[0], name, picture)
+    if origin is tuple:
+        values = value if isinstance(value, list) else [value]
+        return tuple(_restored(one, inner[0], name, picture) for one in values)
+    if hint is Path and isinstance(value, str):
+        return _found(value, picture)
+    if origin is Literal and value in inner:
+        return value
+    kinds: dict[Any, tuple[type, ...]] = {bool: (bool,), int: (int,), str: (str,), float: (int, float)}
+    if not isinstance(value, kinds.get(hint, ())) or (isinstance(value, bool) and hint is not bool):
+        raise SettingsError(f"--from {picture}: {value!r} is no value for {option_name(name)}")
+    return value
+
+
+def _found(name: str, picture: Path) -> Path:
+    """Where a file is now: where it was, or else beside the picture."""
+    there, beside = Path(name), picture.parent / Path(name).name
+    return beside if not there.exists() and beside.exists() else there

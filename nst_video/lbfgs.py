@@ -32,7 +32,7 @@ class Lbfgs:
         self._steps, self._changes = torch.zeros((2, HISTORY, size), device=device)
         self._curvature = torch.zeros(HISTORY, device=device)  # 1/(s·y) of each pair; 0: there is none
         self._newest = torch.zeros(1, dtype=torch.long, device=device)
-        self._image, self._gradient = torch.zeros((2, size), device=device)
+        self._image, self._gradient = torch.zeros(size, device=device), torch.zeros(size, device=device)
         self._loss, self._length, self._width = torch.zeros((3, 1), device=device)
 
     def begin(self, image: Tensor) -> None:

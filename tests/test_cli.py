@@ -122,27 +122,30 @@ def test_every_option_reaches_its_setting(
         "--content-layers relu1_1 relu2_1 --style-layers relu3_1 relu4_1 --style-layer-weights 1 2 --pooling avg "
         "--original-colors luminance --strength 0.5 --hue 10 --saturation 0.6 --brightness 1.2 --learning-rate 0.1 "
         "--seed 5 --device cpu --precision bf16 --threads 2 --quiet --log-json log.jsonl "
-        "--max-pixels 5000"
+        "--max-pixels 5000 --mask m.png --mask n.png --memory 2 --photorealistic --content-layer-weights 3 1"
     )
     settings = {
         "style_blend": (0.7, 0.3), "loss": "paper", "content_weight": 2, "style_weight": 3, "tv_weight": 4,
         "style_scale": 0.5, "content_layers": ("relu1_1", "relu2_1"), "style_layers": ("relu3_1", "relu4_1"),
         "style_layer_weights": (1, 2), "original_colors": "luminance", "strength": 0.5, "hue": 10, "saturation": 0.6,
-        "brightness": 1.2, "learning_rate": 0.1,
+        "brightness": 1.2, "learning_rate": 0.1, "photorealistic": True, "content_layer_weights": (3, 1),
     }  # fmt: skip
     config = {
         "style": (Path("a.png"), Path("b.png")), "network": "vgg19", "weights": Path("w.pth"), "size": 100,
         "iterations": 7, "pooling": "avg", "seed": 5, "device": "cpu", "precision": "bf16", "threads": 2,
         "quiet": True, "log_json": Path("log.jsonl"), "max_pixels": 5000,
+        "mask": (Path("m.png"), Path("n.png")), "memory": 2,
     }  # fmt: skip
     own: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "image": (
-            "--init noise --init-noise 0.5 --refine vgg19-caffe --refine-share 0.3 --refine-weights r.pth -o o.png",
+            "--init start.png --init-noise 0.5 --refine vgg19-caffe --refine-share 0.3 --refine-weights r.pth -o o.png "
+            "--optimizer sgd --learning-rate-decay 0.9 --scales 2 --save-every 3 --plot loss.svg",
             {
-                "init": "noise", "init_noise": 0.5, "refine": "vgg19-caffe", "refine_share": 0.3,
-                "refine_weights": Path("r.pth"),
+                "init": Path("start.png"), "init_noise": 0.5, "refine": "vgg19-caffe", "refine_share": 0.3,
+                "refine_weights": Path("r.pth"), "optimizer": "sgd", "scales": 2, "save_every": 3,
+                "plot": Path("loss.svg"),
             },
-            {},
+            {"learning_rate_decay": 0.9},
         ),
         "video": (
             "--first-iterations 9 --temporal-weight 6 --stability 0.7 --long-term 4 9 --flow none --start 1 --end 2.5 "
@@ -159,7 +162,8 @@ def test_every_option_reaches_its_setting(
         assert run(command, "input", *common.split(), *text.split())[0] == 0
         for wanted, made in (({**config, **own_config}, "config"), ({**settings, **own_settings}, "settings")):
             assert {name: getattr(got[made], name) for name in wanted} == wanted
-            others = {"output", "content", "clip"} | ({"temporal_weight", "stability"} if command == "image" else set())
+            others = {"output", "content", "clip"}
+            others |= {"temporal_weight", "stability"} if command == "image" else {"learning_rate_decay"}
             assert {field.name for field in dataclasses.fields(got[made])} - others <= wanted.keys()
 
 
@@ -290,7 +294,7 @@ def broken(*_: object, **__: object) -> None:
 def test_what_nobody_foresaw_is_told_without_a_traceback(
     run: Run, photo: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Stylizer, "step", broken)
+    monkeypatch.setattr(Stylizer, "paint", broken)
     code, out, err = run("image", photo, "--style", style, "-o", tmp_path / "o.png")
     assert (code, out) == (1, "")
     assert "ValueError: something" in err
@@ -300,7 +304,7 @@ def test_what_nobody_foresaw_is_told_without_a_traceback(
 
 
 def test_debug_shows_where(run: Run, photo: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Stylizer, "step", broken)
+    monkeypatch.setattr(Stylizer, "paint", broken)
     with pytest.raises(ValueError, match="unforeseen"):
         run("image", photo, "--style", style, "-o", tmp_path / "o.png", "--debug")
 
@@ -311,7 +315,7 @@ def test_an_interrupt_while_a_picture_is_painted(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Stylizer, "step", interrupted)
+    monkeypatch.setattr(Stylizer, "paint", interrupted)
     code, _, err = run("image", photo, "--style", style, "-o", tmp_path / "o.png")
     assert code == 130
     assert is_one_line(err)

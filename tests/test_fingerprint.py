@@ -44,6 +44,7 @@ def test_the_same_is_the_same_also_through_json(files: dict[str, Path]) -> None:
 
 CHANGES: dict[str, Any] = {
     "size": 321,
+    "memory": 1.0,
     "iterations": 11,
     "network": "vgg19",
     "pooling": "avg",
@@ -70,6 +71,7 @@ def test_whatever_changes_the_film_is_found_by_the_name_of_its_option(files: dic
 def test_every_setting_of_the_style_counts(files: dict[str, Path], field: str) -> None:
     words = {"loss": "paper", "original_colors": "luminance", "content_layers": ("relu3_1",), "style_blend": (2.0,)}
     words["style_layers"] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2")
+    words["content_layer_weights"] = (2.0,)
     words["style_layer_weights"] = (1.0, 2.0, 3.0, 4.0, 5.0)
     changed = StyleSettings(**{field: words.get(field, 0.5 + (getattr(StyleSettings(), field) == 0.5) / 4)})
     assert differing(facts(files), facts(files, changed)) == {option_name(field)}
@@ -81,7 +83,7 @@ def test_every_option_is_either_looked_at_or_named_as_indifferent(files: dict[st
     assert set(INDIFFERENT) <= options
     looked_at = {option_name(name) for name in options - set(INDIFFERENT)}
     assert looked_at <= set(facts(files))
-    assert set(CHANGES) | {"style", "weights"} | set(INDIFFERENT) == options
+    assert set(CHANGES) | {"style", "weights", "mask"} | set(INDIFFERENT) == options
 
 
 def test_where_and_how_it_is_computed_and_told_makes_no_difference(files: dict[str, Path], tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def test_targets_and_weights_keep_their_place_in_memory() -> None:
 
     def places() -> list[int]:
         tensors = [*objective._features.values(), *objective._grams.values(), *objective._held]
-        return [tensor.data_ptr() for tensor in (*tensors, objective._weights, objective._layer_weights)]
+        return [
+            tensor.data_ptr()
+            for tensor in (*tensors, objective._weights, objective._style_weights, objective._content_weights)
+        ]
 
     before = places()
     objective.aim(SETTINGS, look(dice(5))[0], look(dice(6))[1], Held(dice(4), torch.ones(1, 1, 8, 10)))

@@ -168,14 +168,14 @@ def test_another_network_does_the_last_iterations(
     networks: list[str],
     iterations: list[int],
 ) -> None:
-    step, counts, told = Stylizer.step, list[int](), list[Progress]()
+    paint, counts, told = Stylizer.paint, list[int](), list[Progress]()
 
     def counted(*given: Any, **named: Any) -> Any:
-        painted, state = step(*given, **named)
-        counts.append(painted.iterations)
-        return painted, state
+        painting, state = paint(*given, **named)
+        counts.append(painting.iterations)
+        return painting, state
 
-    monkeypatch.setattr(Stylizer, "step", counted)
+    monkeypatch.setattr(Stylizer, "paint", counted)
     config = replace(picture, refine="vgg19", refine_share=share, log_json=tmp_path / "log.json")
     summary = run_image(config, StyleSettings(), told.append)
     assert asked_for == networks
@@ -206,28 +206,28 @@ def test_missing_weights_of_the_last_network_are_told_before_the_first_one_paint
 def test_the_log_has_the_seconds_of_both_networks(
     picture: ImageConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    step = Stylizer.step
+    paint = Stylizer.paint
 
     def slow(*given: Any, **named: Any) -> Any:
-        painted, state = step(*given, **named)
-        return replace(painted, seconds={"optimize": 100.0}), state
+        painting, state = paint(*given, **named)
+        return replace(painting, seconds={"optimize": 100.0}), state
 
-    monkeypatch.setattr(Stylizer, "step", slow)
+    monkeypatch.setattr(Stylizer, "paint", slow)
     run_image(replace(picture, refine="vgg19", log_json=tmp_path / "log.json"), StyleSettings(), quietly)
     assert lines(tmp_path / "log.json")[0]["seconds"]["optimize"] == 200
 
 
 @pytest.mark.usefixtures("asked_for")
 def test_refining_goes_on_from_what_was_painted(picture: ImageConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, starts, ends = Stylizer.step, list[Tensor](), list[Tensor]()
+    paint, starts, ends = Stylizer.paint, list[Tensor](), list[Tensor]()
 
     def noted(*given: Any, start: Tensor, **named: Any) -> Any:
-        painted, state = step(*given, start=start, **named)
-        starts.append(start)
+        starts.append(start.clone())
+        painting, state = paint(*given, start=start, **named)
         ends.append(state.image)
-        return painted, state
+        return painting, state
 
-    monkeypatch.setattr(Stylizer, "step", noted)
+    monkeypatch.setattr(Stylizer, "paint", noted)
     run_image(replace(picture, refine="vgg19", refine_share=0.5), StyleSettings(), quietly)
     assert torch.equal(starts[1], ends[0])
     assert not torch.equal(starts[1], starts[0])
@@ -248,8 +248,10 @@ def test_a_picture_that_cannot_be_stored_is_an_error(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("nst_video.sinks.imageio.imwrite", full)
-    with pytest.raises(WorkError, match=r"cannot write .*out\.png: No space left"):
-        run_image(replace(picture, iterations=1), StyleSettings(), quietly)
+    monkeypatch.setattr("nst_video.sinks.Image.Image.save", full)
+    for name in ("out.png", "out.jpg"):
+        with pytest.raises(WorkError, match=rf"cannot write .*{name}: No space left"):
+            run_image(replace(picture, output=tmp_path / name, iterations=1), StyleSettings(), quietly)
     assert names(tmp_path) == []
 
 

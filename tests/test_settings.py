@@ -69,8 +69,9 @@ def test_bounds_are_included_and_nothing_beyond_them(kind: type[Any], field: Any
     for bound, beyond in ((low, low - 0.001), (high, high + 0.001)):
         if math.isinf(bound):
             continue
-        zero_is_no_use = field.name in ("end", "style_blend", "style_layer_weights") and bound == 0
-        if not zero_is_no_use:
+        weights = ("style_blend", "style_layer_weights", "content_layer_weights")
+        zero_is_no_use = field.name in ("end", *weights) and bound == 0
+        if not zero_is_no_use and (field.name != "scales" or not bound):  # so many ask for more than the default size
             make(kind, field, bound)
         with pytest.raises(SettingsError, match=f"^{option} must be "):
             make(kind, field, beyond)
@@ -190,6 +191,8 @@ SAME_PAINTING: dict[str, Any] = {
     "stability": 0.9,
     "temporal_weight": 3.0,
     "learning_rate": 0.02,
+    "learning_rate_decay": 0.5,
+    "photorealistic": True,
     "strength": 0.5,
     "hue": 20.0,
     "saturation": 0.5,
@@ -201,6 +204,7 @@ OTHER_PAINTING: dict[str, Any] = {
     "style_weight": 2.0,
     "tv_weight": 0.0,
     "loss": "paper",
+    "content_layer_weights": (2.0,),
     "content_layers": ("relu3_2",),
     "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2"),
     "style_layer_weights": (1.0, 2.0, 3.0, 4.0, 5.0),

@@ -81,7 +81,14 @@ def _repeated(arguments: Sequence[str]) -> Mapping[str, Any]:
     if list(arguments[:1]) != ["image"] or "-h" in arguments or "--help" in arguments:
         return {}
     source = first.parse_known_args(arguments[1:])[0].source
-    return {} if source is None else recipe.read(source)
+    if source is None:
+        return {}
+    found = recipe.read(source)
+    given = {argument.split("=")[0] for argument in arguments}
+    for option, dependents in recipe.DEPENDENT.items():
+        if option_name(option) in given:
+            found = {name: value for name, value in found.items() if name not in dependents}
+    return found
 
 
 def _parser(preset: Mapping[str, Any]) -> argparse.ArgumentParser:

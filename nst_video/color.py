@@ -13,6 +13,7 @@ _TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 
 
 WINDOW = 0.04
 """Side of the windows in which `local_colors` looks, as a share of the picture's longer side."""
+SMALLEST_WINDOW = 9  # pixels: fewer could be explained however they were painted
 FLATNESS = 1e-3
 """What varies less than this in a window (a variance) is taken for flat there."""
 
@@ -65,7 +66,7 @@ def local_colors(painted: Tensor, content: Tensor, full: Tensor) -> Tensor:
     edge of the content stays where it is. The guided filter of He, Sun & Tang, ECCV 2010, with a coloured guide, its
     coefficients enlarged as in their "Fast Guided Filter", 2015. All (1, 3, H, W), the first two of one shape.
     """
-    side = 2 * max(1, round(max(content.shape[2:]) * WINDOW / 2)) + 1
+    side = 2 * max(SMALLEST_WINDOW // 2, round(max(content.shape[2:]) * WINDOW / 2)) + 1
 
     def mean(image: Tensor) -> Tensor:
         return F.avg_pool2d(image, side, stride=1, padding=side // 2, count_include_pad=False)

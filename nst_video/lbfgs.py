@@ -50,8 +50,8 @@ class Lbfgs:
         """
         seen, slope = image.flatten(), gradient.flatten()
         step, change = seen - self._image, slope - self._gradient
-        better = loss <= self._loss + ARMIJO * (self._gradient @ step)
-        self._remember(step, change, better & self._loss.isfinite())
+        better = loss.isfinite() & (loss <= self._loss + ARMIJO * (self._gradient @ step).clamp(max=0))
+        self._remember(step, change, better)
         torch.where(better, seen, self._image, out=self._image)
         torch.where(better, slope, self._gradient, out=self._gradient)
         torch.where(better, loss, self._loss, out=self._loss)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +36,17 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Pixels:
 
 
 def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> Mask:
-    """The brightness of the picture in a file: 0 black, 1 white.
+    """The brightness of the picture in a file: 0 black or transparent, 1 white.
 
     Raises:
         SourceError: as `read_picture`; it is black all over.
     """
-    picture = Image.fromarray(read_picture(path, max_pixels=max_pixels)).convert("L")
-    grey = np.asarray(picture, np.float32) / np.float32(255)
+    grey = np.asarray(Image.fromarray(read_picture(path, max_pixels=max_pixels)).convert("L"), np.float32)
+    with _opened(path, max_pixels) as picture:
+        if picture.has_transparency_data:
+            alpha = ImageOps.exif_transpose(picture).convert("RGBA").getchannel("A")
+            grey = grey * np.asarray(alpha, np.float32) / np.float32(255)
+    grey = grey / np.float32(255)
     if not grey.any():
         raise SourceError(f"{path} is black all over: nothing would be painted; white is where the style goes")
     return grey
@@ -52,7 +58,7 @@ def read_note(path: Path) -> str | None:
     Raises:
         SourceError: there is no such file, or it is no picture.
     """
-    with _opened(path, MAX_PIXELS) as picture:
+    with _opened(path, sys.maxsize) as picture:  # only its head is read
         note = picture.info.get(NOTE)  # of a PNG; only what stands before the pixels
         return note if isinstance(note, str) else None
 
@@ -72,7 +78,7 @@ def picture_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]
 
 
 def _opened(path: Path, max_pixels: int) -> Image.Image:
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, of any name, however long
         raise SourceError(f"no picture {path}")
     try:
         picture = Image.open(path)

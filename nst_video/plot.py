@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from nst_video.errors import SinkError, WorkError
+from nst_video.errors import SinkError
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -22,19 +23,16 @@ def check_plotting() -> None:
         raise SinkError("--plot needs matplotlib: pip install matplotlib") from None
 
 
-def plot_losses(output: Path, losses: Mapping[str, Sequence[float]], changes: Sequence[tuple[int, str]]) -> None:
-    """Draw each of `losses` from iteration 1 on, on a logarithmic scale, and a line with a few words at `changes`: the
-    iteration after which something changed. Terms that are 0 throughout are left out.
-
-    Raises:
-        WorkError: it could not be written.
+def plot_losses(suffix: str, losses: Mapping[str, Sequence[float]], changes: Sequence[tuple[int, str]]) -> bytes:
+    """A picture file with each of `losses` from iteration 1 on, on a logarithmic scale, and a line with a few words at
+    `changes`: the iteration after which something changed. What has no place there, zeros above all, is left out.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for name, values in losses.items():
-        if any(values):
+        if any(math.isfinite(value) and value > 0 for value in values):
             axes.plot(range(1, len(values) + 1), values, label=name, linewidth=2 if name == "total" else 1.2)
     for iteration, words in changes:
         axes.axvline(iteration + 0.5, color="0.7", linewidth=1, zorder=0)
@@ -50,8 +48,8 @@ def plot_losses(output: Path, losses: Mapping[str, Sequence[float]], changes: Se
     axes.set(xlabel="iteration", ylabel="loss, as weighted in the total", yscale="log")
     axes.margins(x=0.01)
     axes.grid(alpha=0.3)
-    axes.legend()
-    try:
-        figure.savefig(output, dpi=100)
-    except OSError as error:
-        raise WorkError(f"cannot write {output}: {error.strerror or error}") from None
+    if axes.lines:
+        axes.legend()
+    file = io.BytesIO()
+    figure.savefig(file, dpi=100, format=suffix.lower().removeprefix("."))
+    return file.getvalue()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +17,16 @@ from nst_video.errors import SettingsError
 from nst_video.pictures import read_note
 from nst_video.settings import ImageConfig, StyleSettings, option_name
 
+DEPENDENT: Mapping[str, tuple[str, ...]] = {
+    "style": ("style_blend", "mask"),
+    "style_layers": ("style_layer_weights",),
+    "content_layers": ("content_layer_weights",),
+    "network": ("weights",),
+    "refine": ("refine_share", "refine_weights"),
+    "optimizer": ("learning_rate", "learning_rate_decay"),
+    "size": ("scales",),
+}
+"""What has no meaning any more when another value of an option is given."""
 INDIFFERENT = ("output", "quiet", "log_json", "plot", "save_every", "threads", "max_pixels")
 """What has no part in how a picture looks."""
 
@@ -39,10 +52,10 @@ def read(path: Path) -> dict[str, Any]:
     note = read_note(path)
     try:
         told = json.loads(note or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
-        raise SettingsError(f"--from {path}: nothing in it says how it was painted; it must be a PNG of this program's")
+        told = {}
     snapshot = told.get("settings")
     if isinstance(snapshot, dict):
         told = {**told, **snapshot}
@@ -54,6 +67,10 @@ def read(path: Path) -> dict[str, Any]:
                 value, words = told[field.name], field.metadata["words"].values()
                 word = isinstance(value, str) and value in words
                 options[field.name] = value if word else _restored(value, hints[field.name], field.name, path)
+    if not options:
+        raise SettingsError(f"--from {path}: nothing in it says how it was painted; it must be a PNG of this program's")
+    if isinstance(snapshot, dict):
+        options.pop("style_blend", None)  # of all styles of the session; a snapshot shows one
     return options
 
 
@@ -73,12 +90,15 @@ def _restored(value: Any, hint: Any, name: str, picture: Path) -> Any:
     if origin is tuple:
         values = value if isinstance(value, list) else [value]
         return tuple(_restored(one, inner[0], name, picture) for one in values)
-    if hint is Path and isinstance(value, str):
+    if hint is Path and isinstance(value, str) and value.isprintable():
         return _found(value, picture)
     if origin is Literal and value in inner:
         return value
     kinds: dict[Any, tuple[type, ...]] = {bool: (bool,), int: (int,), str: (str,), float: (int, float)}
-    if not isinstance(value, kinds.get(hint, ())) or (isinstance(value, bool) and hint is not bool):
+    fits = isinstance(value, kinds.get(hint, ())) and isinstance(value, bool) == (hint is bool)
+    odd = isinstance(value, str) and not value.isprintable()
+    most = 2**63 - 1 if hint is int else sys.float_info.max
+    if not fits or odd or (hint in (int, float) and not -most <= value <= most):
         raise SettingsError(f"--from {picture}: {value!r} is no value for {option_name(name)}")
     return value
 
@@ -86,4 +106,4 @@ def _restored(value: Any, hint: Any, name: str, picture: Path) -> Any:
 def _found(name: str, picture: Path) -> Path:
     """Where a file is now: where it was, or else beside the picture."""
     there, beside = Path(name), picture.parent / Path(name).name
-    return beside if not there.exists() and beside.exists() else there
+    return beside if not os.path.exists(there) and os.path.exists(beside) else there  # of any name, however long

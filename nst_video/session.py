@@ -18,7 +18,7 @@ from nst_video.container import RECORDING_SUFFIXES, Encoder, choose_encoder, nam
 from nst_video.controls import Knobs
 from nst_video.darkroom import Darkroom, Keep
 from nst_video.device import Compute
-from nst_video.errors import SettingsError, SinkError, WorkError
+from nst_video.errors import SettingsError, SinkError, SourceError, WorkError
 from nst_video.feeds import open_source
 from nst_video.fetch import fetch, is_url, shown
 from nst_video.film import SEGMENT, Film
@@ -31,11 +31,11 @@ from nst_video.parts import Parts
 from nst_video.pictures import PICTURE_SUFFIXES, read_picture
 from nst_video.pipeline import Pipeline
 from nst_video.plot import PLOT_SUFFIXES, check_plotting, plot_losses
-from nst_video.settings import ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
+from nst_video.settings import STARTS, ImageConfig, LiveConfig, SessionConfig, StyleSettings, VideoConfig
 from nst_video.show import Show
-from nst_video.sinks import Album, check_film, check_output, write_picture
+from nst_video.sinks import Album, check_film, check_output, write_file, write_picture
 from nst_video.sources import Source, files, open_clip
-from nst_video.still import REPORT_EVERY, Stage, Watch, beside, kept, slowed, stages, start, weighted
+from nst_video.still import REPORT_EVERY, Stage, Watch, beside, kept, resized, slowed, stages, start, weighted
 from nst_video.studio import Finished, check_masks, make_stylizer, open_log, paint_all, timed, write_log
 from nst_video.stylizer import Painting, Stylizer
 from nst_video.window import check_display
@@ -140,16 +140,18 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
         seconds, changes, interrupted = dict[str, float](), list[tuple[int, str]](), False
         try:
             for painter in painters:
-                stylizer, compute, state = painter.stylizer, painter.compute, None
+                stylizer, compute = painter.stylizer, painter.compute
                 for stage in painter.stages:
                     changes.append((watch.done, f"{painter.network}, {stage.size} px"))
                     prepared = stylizer.prepare(content, None, size=stage.size)
+                    worked = prepared.content
+                    # Only the picture goes on: an optimiser's memory of another size or network misleads it.
                     painting, state = stylizer.paint(
                         prepared,
                         slowed(settings, watch.done),
-                        state,
+                        None,
                         iterations=stage.iterations,
-                        start=start(config, prepared.content) if watch.image is None else watch.image,
+                        start=start(config, worked) if watch.image is None else resized(watch.image, worked),
                         on_iteration=watch,
                     )
                     watch.image = state.image
@@ -165,7 +167,8 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
         saved = time.perf_counter()
         write_picture(config.output, painted.pixels, notes)
         if config.plot is not None:
-            plot_losses(config.plot, weighted(curve, settings), changes if len(changes) > 1 else [])
+            drawn = plot_losses(config.plot.suffix, weighted(curve, settings), changes if len(changes) > 1 else [])
+            write_file(config.plot, drawn)
         write_log(log, Frame(painted.pixels, 0, 0, Fraction(1)), painted, {"write": time.perf_counter() - saved})
     return Summary(
         config.output,
@@ -379,18 +382,24 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
 def _check_image(config: ImageConfig, settings: StyleSettings) -> None:
     """What can be known to fail before anything is opened or loaded."""
     config.check_descent(settings)
+    if isinstance(config.init, Path) and not config.init.is_file():
+        words = ", ".join(STARTS)
+        raise SourceError(f"--init must be {words} or a picture, and there is no picture {config.init}")
     given = (config.weights, config.refine_weights, config.init)
     inputs = (config.content, *config.style, *config.mask, *(path for path in given if isinstance(path, Path)))
     between = [beside(config.output, done, config.iterations) for done in kept(config.iterations, config.save_every)]
-    for output in (config.output, *between[:1]):
-        check_output(output, PICTURE_SUFFIXES, inputs)
-    for path in inputs:
-        if path in between:
-            raise SinkError(f"--save-every would write over {path}, an input; choose another name for {config.output}")
-    _check_log(config, (*inputs, config.output))
+    check_output(config.output, PICTURE_SUFFIXES, inputs)
+    taken = {path.resolve() for path in inputs}
+    for path in between:
+        if path.is_dir() or path.resolve() in taken or (path.exists() and any(map(path.samefile, taken))):
+            name = f"choose another name than {config.output}"
+            raise SinkError(f"--save-every would write over {path}, an input or a folder; {name}")
+    written = (*inputs, config.output, *between)
     if config.plot is not None:
-        check_output(config.plot, PLOT_SUFFIXES, (*inputs, config.output, *between))
+        check_output(config.plot, PLOT_SUFFIXES, written)
         check_plotting()
+        written += (config.plot,)
+    _check_log(config, written)
 
 
 def _check_video(config: VideoConfig) -> list[Path]:

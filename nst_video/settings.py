@@ -211,6 +211,11 @@ class SessionConfig(_Checked):
     log_json: Path | None = setting(None, metavar="FILE", help="write a line of JSON for each image or frame")
     quiet: bool = setting(False, help="print nothing but errors")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.style:
+            raise SettingsError("--style must name a picture to paint like")
+
     def check_blend(self, settings: StyleSettings) -> None:
         """Raise `SettingsError` if the blend's length does not fit the number of styles."""
         given, wanted = len(settings.style_blend), len(self.style)

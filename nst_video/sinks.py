@@ -137,6 +137,21 @@ def write_picture(output: Path, pixels: Pixels, facts: Mapping[str, Any] | None 
     _rename(partial, output)
 
 
+def write_file(output: Path, content: bytes) -> None:
+    """Write a file that is complete already.
+
+    Raises:
+        WorkError: it could not be written.
+    """
+    partial = _partial(output)
+    try:
+        partial.write_bytes(content)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WorkError(f"cannot write {output}: {error.strerror or error}") from None
+    _rename(partial, output)
+
+
 class Recorder:
     """A film of what is live, written in a thread of its own, that plays as fast as things happened.
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nst_video.errors import SourceError
-from nst_video.image import resize_pixels, to_image
+from nst_video.image import resize, resize_pixels, to_image
 from nst_video.optimizer import DECAY_ITERATIONS, Losses
 from nst_video.pictures import read_picture
-from nst_video.settings import LOWEST_RATE, STARTS, ImageConfig, StyleSettings
+from nst_video.settings import LOWEST_RATE, ImageConfig, StyleSettings
 
 LARGE = 512
 """Pictures of this size and more are begun small, which gives the large forms of a style their place, and is cheap."""
@@ -46,20 +45,19 @@ def stages(size: int, iterations: int, scales: int) -> list[Stage]:
 
 
 def start(config: ImageConfig, content: Tensor) -> Tensor:
-    """The image that the optimiser begins with, of the shape of `content` (1, 3, H, W), the content as it is worked.
-
-    Raises:
-        SourceError: `--init` is neither a word for a start nor a picture.
-    """
+    """The image that the optimiser begins with, of the shape of `content` (1, 3, H, W), the content as it is worked."""
     image = content
     picture = config.style[0] if config.init == "style" else config.init
     if isinstance(picture, Path):
-        if picture == config.init and not picture.is_file():
-            raise SourceError(f"--init must be {', '.join(STARTS)} or a picture, and there is no picture {picture}")
         pixels = read_picture(picture, max_pixels=config.max_pixels)
         image = to_image(resize_pixels(pixels, (content.shape[2], content.shape[3])), content.device)
     dice = torch.Generator().manual_seed(config.seed)
     return torch.lerp(image, torch.rand(content.shape, generator=dice).to(image), config.noise)
+
+
+def resized(image: Tensor, content: Tensor) -> Tensor:
+    """An image as it goes on beside `content`; very narrow ones do not keep their shape from size to size."""
+    return resize(image, (content.shape[2], content.shape[3]))
 
 
 def beside(output: Path, iteration: int, iterations: int) -> Path:

@@ -347,7 +347,7 @@ class Stylizer:
         for layer in layers:
             spacing = self._network.spacing(layer)
             weights = F.adaptive_avg_pool2d(masks, (masks.shape[2] // spacing, masks.shape[3] // spacing))[:, 0]
-            guides[layer] = Guide(weights, weights.sum((1, 2)))
+            guides[layer] = Guide(weights, weights.sum((1, 2)).clamp_min(torch.finfo(torch.float32).tiny))
         return guides
 
     def _style_grams(self, settings: StyleSettings, content: Tensor, palette: Tensor | None) -> dict[str, Tensor]:

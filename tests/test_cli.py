@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from media import decode, numbers, read_png, stepped, write_clip
+from media import decode, numbers, read_png, stepped, wait_until, write_clip, write_png
 
-from nst_video import presets, session
+from nst_video import presets, recipe, session
 from nst_video.cli import main
 from nst_video.device import Compute
 from nst_video.resources import shipped
+from nst_video.sinks import Album
 from nst_video.stylizer import Stylizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -342,6 +343,359 @@ def test_an_interrupt_in_the_middle_of_a_film_keeps_what_is_finished(
     assert f"interrupted; {output} holds the first {len(found)} of 12 frames; too few to go on from" in err
     assert len(found) >= 3
     assert found == list(range(len(found)))
+
+
+# a picture, its start, its masks, its optimiser
+
+
+@pytest.fixture
+def noted_image(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `image` would paint, instead of painting it."""
+    got = dict[str, Any]()
+
+    def note(config: Any, settings: Any, on_progress: object) -> session.Summary:
+        got.update(config=config, settings=settings)
+        return session.Summary(config.output, 1, 1, 1.0, "CPU")
+
+    monkeypatch.setattr(session, "run_image", note)
+    return got
+
+
+@pytest.fixture
+def masks(media: Path) -> dict[str, Path]:
+    """For pictures of 64×48: LEFT and RIGHT, a BLACK one, a SQUARE one."""
+    left = np.zeros((48, 64, 3), np.uint8)
+    left[:, :32] = 255
+    square = np.full((48, 48, 3), 255, np.uint8)
+    found = {"LEFT": left, "RIGHT": 255 - left, "BLACK": 0 * left, "SQUARE": square}
+    return {name: write_png(media / f"mask-{name.lower()}.png", pixels) for name, pixels in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--mask SQUARE", "mask-square.png has 48x48 pixels; it must have the shape of what is painted, 64x48"),
+        ("--mask BLACK", "mask-black.png is black all over"),
+        ("--mask GONE", "GONE"),
+        ("--mask TEXT", "text.mp4 is not a picture"),
+        ("--mask LEFT --mask RIGHT", "--mask must be given once, or once for each of the 1 --style, not 2 times"),
+        (
+            "--style STYLE --mask LEFT --mask RIGHT --mask LEFT",
+            "--mask must be given once, or once for each of the 2 --style, not 3 times",
+        ),
+        (
+            "--style STYLE --mask LEFT --mask RIGHT --style-blend 1 2",
+            "--style-blend is of no use with a --mask for each --style",
+        ),
+        ("--init typo", "--init must be content, style, noise, blend or a picture, and there is no picture typo"),
+        ("--init TEXT", "text.mp4 is not a picture"),
+        ("--init-noise 1.5", "--init-noise must be from 0 to 1, not 1.5"),
+        ("--save-every 0", "--save-every must be from 1 to 100000, not 0"),
+        ("--save-every -1", "--save-every must be from 1 to 100000, not -1"),
+        ("--save-every often", "--save-every"),
+        ("--learning-rate-decay 0", "--learning-rate-decay must be from 0.001 to 1, not 0.0"),
+        ("--learning-rate-decay 2", "--learning-rate-decay must be from 0.001 to 1, not 2.0"),
+        ("--learning-rate 0", "--learning-rate must be from 1e-05 to 1, not 0.0"),
+        ("--optimizer lbfgs --learning-rate-decay 0.5", "--learning-rate-decay is of no use with --optimizer lbfgs"),
+        ("--optimizer newton", "--optimizer"),
+        ("--size 64 --scales 3", "--scales 3 is too many for --size 64: the first is under 32"),
+        ("--scales 9", "--scales must be from 0 to 8, not 9"),
+        ("--scales some", "--scales: must be auto or a whole number, not 'some'"),
+        ("--plot OUT.txt", "OUT.txt: its name must end in .png, .svg, .pdf"),
+        ("--plot OUT.jpg", "OUT.jpg: its name must end in .png, .svg, .pdf"),
+        ("--plot OUT.png", "OUT.png: it is the input"),
+        ("--plot GONE/OUT.svg", "there is no folder"),
+        ("--plot PHOTO", "photo.png: it is the input"),
+        ("--plot OUT-020.png --save-every 10", "OUT-020.png: it is the input"),
+        ("--memory 0", "--memory must be from 0.05 to 10000, not 0.0"),
+        ("--memory lots", "--memory"),
+        ("--content-layers relu9_9", "--content-layers: this network has no relu9_9"),
+        ("--content-layer-weights 1 2", "--content-layer-weights must be 1 numbers, one for each content layer, not 2"),
+        ("--content-layer-weights 0", "--content-layer-weights must not all be 0"),
+        ("--style-layer-weights 1", "--style-layer-weights must be 5 numbers, one for each style layer, not 1"),
+        ("--style-scale 21", "--style-scale must be from 0.05 to 20, not 21.0"),
+        ("--from PHOTO", "photo.png: nothing in it says how it was painted; it must be a PNG of this program's"),
+        ("--from GONE", "GONE"),
+        ("--from TEXT", "text.mp4 is not a picture"),
+        ("--from", "--from: expected one argument"),
+    ],
+)
+def test_what_a_picture_cannot_be_painted_with_is_one_line_and_nothing_is_painted(
+    run: Run, photo: Path, style: Path, text_as_video: Path, masks: dict[str, Path], tmp_path: Path, arguments: str,
+    says: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Stylizer, "paint", broken)
+    known = {"PHOTO": photo, "STYLE": style, "TEXT": text_as_video, **masks}
+    given = [
+        known.get(word) or (tmp_path / word if word.startswith(("OUT", "GONE")) else word) for word in arguments.split()
+    ]
+    code, out, err = run("image", photo, "--style", style, "-o", tmp_path / "OUT.png", "--device", "cpu", *given)
+    assert (code, out) == (2, "")
+    assert is_one_line(err)
+    assert says in err
+    assert names(tmp_path) == []
+
+
+def test_pictures_on_the_way_that_would_take_an_inputs_place_are_refused(
+    run: Run, photo: Path, style: Path, tmp_path: Path
+) -> None:
+    for number in ("001", "020"):
+        content = tmp_path / f"out-{number}.png"
+        content.write_bytes(photo.read_bytes())
+        code, out, err = run("image", content, "--style", style, "-o", tmp_path / "out.png", "--save-every", 10)
+        assert (code, out) == (2, "")
+        assert is_one_line(err)
+        assert content.name in err
+        assert content.read_bytes() == photo.read_bytes()
+        content.unlink()
+
+
+def test_a_mask_of_another_shape_is_refused_for_a_film(
+    run: Run, clip: Path, style: Path, masks: dict[str, Path], tmp_path: Path
+) -> None:
+    code, _, err = run("video", clip, "--style", style, "-o", tmp_path / "o.mp4", "--mask", masks["SQUARE"])
+    assert code == 2
+    assert is_one_line(err)
+    assert "mask-square.png has 48x48 pixels; it must have the shape of what is painted, 64x48" in err
+    assert names(tmp_path) == []
+
+
+def test_help_tells_every_option_of_a_picture_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["image", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for option, words in {
+        "--optimizer {adam,lbfgs,sgd}": "(default: adam)",
+        "--learning-rate-decay RATIO": "every 100 iterations (default: 1.0)",
+        "--scales auto|INT": "up to --size; auto: 1 below 512 pixels, else from 128 on (default: auto)",
+        "--init content|style|noise|blend|PICTURE": "(default: content)",
+        "--init-noise RATIO": "(default: 0.5 in blend, 1 in noise, else 0)",
+        "--save-every N": "after iteration 1, N, 2N, … beside the result (default: never)",
+        "--plot FILE": "(.png, .svg, .pdf)",
+        "--mask PICTURE": "white yes, black no",
+        "--memory GB": "(default: 4.0)",
+        "--photorealistic": "for a photograph as style",
+        "--content-layer-weights W": "(default: equal)",
+        "--from RESULT": "a PNG",
+    }.items():
+        assert option in text, option
+        assert words in text.split(option)[-1][:200], option
+
+
+def press_after(iterations: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nst_video.still import Watch
+
+    call = Watch.__call__
+
+    def press(self: Watch, *given: Any) -> None:
+        call(self, *given)
+        if self.done == iterations:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "__call__", press)
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_an_interrupt_after_some_iterations_keeps_the_picture_as_it_stands(
+    run: Run, photo: Path, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[str]
+) -> None:
+    output, given = tmp_path / "o.png", ("image", photo, "--style", style, *QUICK, *quiet)
+    press_after(3, monkeypatch)
+    code, out, err = run(*given, "-o", output, "--iterations", 50)
+    assert code == 130
+    assert is_one_line(err)
+    assert err == f"nst-video: interrupted after 3 of 50 iterations; {output} shows it\n"
+    assert out.startswith("" if quiet else f"{output}: 3 iterations in ")
+    monkeypatch.undo()
+    assert run(*given, "-o", tmp_path / "whole.png", "--iterations", 3)[0] == 0
+    assert np.array_equal(read_png(output), read_png(tmp_path / "whole.png"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a signal that Windows has not")
+def test_ctrl_c_ends_a_picture_that_is_painted(photo: Path, style: Path, tmp_path: Path) -> None:
+    """A real signal, once a picture on the way lies there."""
+    options = [*QUICK, "--iterations", "100000", "--threads", "1", "--save-every", "100000", "--scales", "1"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "cli.py"), "image", str(photo), "--style", str(style), "-o", "out.png", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: (tmp_path / "out-000001.png").exists(), 60)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "of 100000 iterations; out.png shows it" in err.splitlines()[-1]
+    assert read_png(tmp_path / "out.png").shape == (48, 64, 3)
+    assert names(tmp_path) == ["out-000001.png", "out.png"]
+
+
+# again
+
+
+def test_a_picture_is_repeated_bit_for_bit_from_itself(
+    run: Run, photo: Path, style: Path, masks: dict[str, Path], tmp_path: Path
+) -> None:
+    given = (
+        "--style", style, "--style", photo, "--mask", masks["LEFT"], "--mask", masks["RIGHT"], "--init", "blend",
+        "--seed", 7, "--scales", 2, "--size", 64, "--iterations", 4, "--optimizer", "lbfgs", "--hue", 40,
+        "--photorealistic", "--style-layers", "relu1_1", "relu3_1", "--style-layer-weights", 1, 2.5, "--device", "cpu",
+        "--content-layer-weights", 3, "--style-scale", 0.7, "--original-colors", "histogram",
+    )  # fmt: skip
+    first, second, third = (tmp_path / name for name in ("first.png", "Größe ★.png", "third.png"))
+    assert run("image", photo, *given, "-o", first, "--save-every", 3)[0] == 0
+    assert run("image", "--from", first, "-o", second)[0] == 0
+    assert np.array_equal(read_png(first), read_png_of(second))
+    assert run("image", "--from", second, "-o", third)[0] == 0  # what is repeated can be repeated
+    assert third.read_bytes() == second.read_bytes() == first.read_bytes()
+    on_the_way = tmp_path / "first-3.png"
+    assert run("image", "-o", second, f"--from={on_the_way}")[0] == 0
+    assert second.read_bytes() == first.read_bytes()
+    assert run("image", "--from", first, "-o", first)[0] == 0  # in its own place
+    assert first.read_bytes() == second.read_bytes()
+
+
+def read_png_of(path: Path) -> Any:
+    """Of any name."""
+    from nst_video.pictures import read_picture
+
+    return read_picture(path)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path, photo: Path, style: Path, masks: dict[str, Path]) -> Path:
+    """A picture that was painted with much that is not the default."""
+    from nst_video.settings import ImageConfig, StyleSettings
+    from nst_video.sinks import write_picture
+
+    config = ImageConfig(
+        content=photo, style=(style, photo), output=Path("o.png"), mask=(masks["LEFT"], masks["RIGHT"]), iterations=77,
+        init="noise", optimizer="lbfgs", scales=2, init_noise=0.5, seed=9, device="cpu",
+    )  # fmt: skip
+    settings = StyleSettings(hue=40, photorealistic=True, style_layers=("relu1_1",), style_layer_weights=(2,))
+    write_picture(tmp_path / "earlier.png", stepped(1, 8, 8)[0], recipe.facts(config, settings))
+    return tmp_path / "earlier.png"
+
+
+def test_what_is_given_besides_counts_more(
+    run: Run, earlier: Path, photo: Path, style: Path, masks: dict[str, Path], noted_image: dict[str, Any]
+) -> None:
+    given = ("image", "--from", earlier, "-o", "new.png")
+    assert run(*given)[0] == 0
+    config, settings = noted_image["config"], noted_image["settings"]
+    assert (config.content, config.output, config.style) == (photo, Path("new.png"), (style, photo))
+    assert (config.mask, config.iterations, config.init) == ((masks["LEFT"], masks["RIGHT"]), 77, "noise")
+    assert (settings.hue, settings.photorealistic, settings.style_layers) == (40, True, ("relu1_1",))
+    besides: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("--style a.png", {"style": (Path("a.png"),), "mask": ()}, {}),  # which were for the other styles
+        ("--style=a.png --style b.png", {"style": (Path("a.png"), Path("b.png")), "mask": ()}, {}),
+        ("--style a.png --mask m.png", {"style": (Path("a.png"),), "mask": (Path("m.png"),)}, {}),
+        ("--size 32", {"size": 32, "scales": 0}, {}),
+        ("--style-layers relu1_1 relu2_1", {}, {"style_layers": ("relu1_1", "relu2_1"), "style_layer_weights": ()}),
+        ("--mask m.png", {"mask": (Path("m.png"),)}, {}),
+        ("--init content --scales auto", {"init": "content", "scales": 0}, {}),
+        ("--init a.png --iterations 5 --seed 0", {"init": Path("a.png"), "iterations": 5, "seed": 0}, {}),
+        ("--optimizer sgd --quiet", {"optimizer": "sgd", "quiet": True}, {}),
+        ("--save-every 4 --plot p.svg", {"save_every": 4, "plot": Path("p.svg")}, {}),
+        ("--hue 0", {}, {"hue": 0}),
+        ("--no-photorealistic", {}, {"photorealistic": False}),
+        (
+            "--style-layers relu2_1 relu3_1 --style-layer-weights 1 2",
+            {},
+            {"style_layers": ("relu2_1", "relu3_1"), "style_layer_weights": (1, 2)},
+        ),
+    ]
+    for arguments, in_config, in_settings in besides:
+        assert run(*given, *arguments.split())[0] == 0
+        assert noted_image["config"] == dataclasses.replace(config, **in_config)
+        assert noted_image["settings"] == dataclasses.replace(settings, **in_settings)
+
+
+def test_the_content_is_the_earlier_one_or_another_wherever_it_stands(
+    run: Run, earlier: Path, photo: Path, noted_image: dict[str, Any]
+) -> None:
+    for arguments, wanted in (
+        (["--from", earlier, "-o", "new.png"], photo),
+        (["another.png", "--from", earlier, "-o", "new.png"], Path("another.png")),
+        (["--from", earlier, "another.png", "-o", "new.png"], Path("another.png")),
+        (["-o", "new.png", "--from", earlier, "another.png"], Path("another.png")),
+        (["-o", "new.png", "another.png", "--quiet", "--from", earlier], Path("another.png")),
+    ):
+        assert run("image", *arguments)[0] == 0
+        assert noted_image["config"].content == wanted
+
+
+def test_what_is_given_besides_is_checked(run: Run, earlier: Path, tmp_path: Path) -> None:
+    for arguments, says in (
+        (["--hue", 200], "--hue must be from -180 to 180"),
+        (["--learning-rate-decay", 0.5], "--learning-rate-decay is of no use with --optimizer lbfgs"),
+        (["gone.png"], "no picture gone.png"),
+    ):
+        code, out, err = run("image", "--from", earlier, "-o", tmp_path / "new.png", *arguments)
+        assert (code, out) == (2, "")
+        assert is_one_line(err)
+        assert says in err
+    assert names(tmp_path) == ["earlier.png"]
+
+
+def test_the_result_has_to_be_named_anew(run: Run, earlier: Path, tmp_path: Path) -> None:
+    code, _, err = run("image", "--from", earlier)
+    assert code == 2
+    assert is_one_line(err)
+    assert "-o/--output" in err
+    assert names(tmp_path) == ["earlier.png"]
+
+
+def test_a_snapshot_of_live_is_painted_of_a_content_that_is_asked_for(
+    run: Run, style: Path, photo: Path, tmp_path: Path, noted_image: dict[str, Any]
+) -> None:
+    facts = {"style": str(style), "network": "lite", "size": 48, "frame": 3, "settings": {"hue": 20.0}}
+    snapshot = Album(tmp_path).keep(stepped(1, 8, 8)[0], stepped(1, 8, 8)[0], facts)
+    code, _, err = run("image", "--from", snapshot, "-o", "new.png")
+    assert code == 2
+    assert is_one_line(err)
+    assert "CONTENT" in err
+    assert "--style" not in err
+    assert run("image", photo, "--from", snapshot, "-o", "new.png")[0] == 0
+    config = noted_image["config"]
+    assert (config.content, config.style, config.size) == (photo, (style,), 48)
+    assert noted_image["settings"].hue == 20
+
+
+def test_what_a_picture_says_is_checked_like_anything_else(run: Run, photo: Path, style: Path, tmp_path: Path) -> None:
+    from nst_video.sinks import write_picture
+
+    odd: list[tuple[dict[str, Any], str]] = [
+        ({"hue": 1000}, "--hue must be from -180 to 180, not 1000"),
+        ({"content_weight": float("nan")}, "nan is no value for --content-weight"),
+        ({"size": "big"}, "'big' is no value for --size"),
+        ({"optimizer": "newton"}, "'newton' is no value for --optimizer"),
+        ({"style": "gone.png"}, "no picture gone.png"),
+    ]
+    for number, (facts, says) in enumerate(odd):
+        path = tmp_path / f"{number}.png"
+        write_picture(path, stepped(1, 8, 8)[0], {"content": str(photo), "style": [str(style)], **facts})
+        code, out, err = run("image", "--from", path, "-o", tmp_path / "new.png", "--device", "cpu")
+        assert (code, out) == (2, "")
+        assert is_one_line(err)
+        assert says in err
+    assert "new.png" not in names(tmp_path)
+
+
+def test_help_is_there_whatever_it_should_repeat(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["image", "--from", "gone.png", "--help"])
+    assert caught.value.code == 0
+    assert "--from RESULT" in capsys.readouterr().out
+
+
+def test_only_a_picture_can_be_repeated(run: Run, clip: Path, style: Path, earlier: Path, tmp_path: Path) -> None:
+    code, _, err = run("video", clip, "--style", style, "-o", tmp_path / "o.mp4", "--from", earlier)
+    assert code == 2
+    assert is_one_line(err)
+    assert "--from" in err
 
 
 # as a process

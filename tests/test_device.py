@@ -10,7 +10,9 @@ import torch
 from nst_video import packed
 from nst_video.device import Compute
 from nst_video.errors import SettingsError
-from nst_video.networks import FeatureNetwork, vgg19_stages
+from nst_video.losses import Guide
+from nst_video.networks import FeatureNetwork, Looked, vgg19_stages
+from nst_video.tiles import TiledLook
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, mps: bool = False, bf16: bool = True) -> None:
@@ -159,3 +161,87 @@ def test_metal_is_used_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch, 
         with part():
             assert is_free() is not held
     assert is_free()
+
+
+# little memory
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1")
+
+
+def placed(precision: str = "fp32") -> tuple[Compute, FeatureNetwork]:
+    torch.manual_seed(0)
+    compute = Compute.choose("cpu", precision)
+    widths = {"1_1": 4, "2_1": 6, "3_1": 8}
+    return compute, compute.place(FeatureNetwork(vgg19_stages("max", widths)).requires_grad_(False))
+
+
+def weighted(seen: Looked) -> torch.Tensor:
+    dice = torch.Generator().manual_seed(2)
+    values = [value for kind in seen for value in kind.values()]
+    return torch.stack([(value * torch.rand(value.shape, generator=dice)).sum() for value in values]).sum()
+
+
+def one_way(network: FeatureNetwork, image: torch.Tensor) -> dict[str, Guide]:
+    guides = {}
+    for layer in LAYERS[:2]:
+        size = [side // network.spacing(layer) for side in image.shape[2:]]
+        weights = torch.rand(2, *size, generator=torch.Generator().manual_seed(3))
+        guides[layer] = Guide(weights, weights.sum((1, 2)))
+    return guides
+
+
+@pytest.mark.parametrize("guided", [False, True])
+@pytest.mark.parametrize("kernels", [True, False])
+def test_with_little_memory_the_same_is_seen(monkeypatch: pytest.MonkeyPatch, kernels: bool, guided: bool) -> None:
+    if not kernels:
+        monkeypatch.setattr("nst_video.packed.available", lambda dtype: False)
+    compute, network = placed()
+    image = torch.rand(1, 3, 150, 203, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    guides = one_way(network, image) if guided else {}
+    ample, tight = (
+        compute.look(network, image, LAYERS[-1:], LAYERS, guides=guides, memory=memory) for memory in (1e9, 1e5)
+    )
+    assert isinstance(tight.whole, TiledLook)
+    assert len(tight.whole._windows) > 2
+    assert not isinstance(ample.whole, TiledLook)
+    for ours, theirs in zip(tight.whole(image), ample.whole(image), strict=True):
+        assert ours.keys() == theirs.keys()
+        assert all(torch.allclose(ours[layer], theirs[layer], rtol=1e-4, atol=1e-5) for layer in theirs)
+    gradients = [torch.autograd.grad(weighted(look.whole(image)), image)[0] for look in (tight, ample)]
+    assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[1].norm()
+    content, wanted = tight.content(image), ample.content(image)
+    assert content.keys() == wanted.keys() == {LAYERS[-1]}
+    assert torch.allclose(content[LAYERS[-1]], wanted[LAYERS[-1]], atol=1e-5)
+    assert not content[LAYERS[-1]].requires_grad
+
+
+def test_with_little_memory_a_style_has_the_same_gram_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute, network = placed()
+    image, shapes = torch.rand(1, 3, 150, 203, generator=torch.Generator().manual_seed(1)), list[tuple[int, ...]]()
+    look = FeatureNetwork.look
+
+    def note(self: FeatureNetwork, image: torch.Tensor, *given: object) -> Looked:
+        shapes.append(tuple(image.shape[2:]))
+        return look(self, image, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FeatureNetwork, "look", note)
+    ample = compute.grams(network, image, LAYERS)
+    assert shapes == [(150, 203)]
+    tight = compute.grams(network, image, LAYERS, memory=1e5)
+    assert len(shapes) > 3
+    assert all(max(shape) < 203 for shape in shapes[1:])
+    assert ample.keys() == tight.keys()
+    assert all(torch.allclose(tight[layer], ample[layer], rtol=1e-4, atol=1e-6) for layer in LAYERS)
+    assert not any(gram.requires_grad for gram in tight.values())
+
+
+def test_tiles_are_as_large_as_memory_allows_and_halves_take_half() -> None:
+    """A tile with its surroundings on all sides takes what it may, and half types fit twice as many pixels in."""
+    compute, network = placed()
+    kept, reach = network.values(LAYERS) * 1.5, network.reach(LAYERS)
+    for memory in (1e6, 1e7, 1e8):
+        tile = compute._tile(network, LAYERS, memory)
+        assert (tile + 2 * reach) ** 2 * kept * 4 <= memory < (tile + 1 + 2 * reach) ** 2 * kept * 4
+        assert placed("bf16")[0]._tile(network, LAYERS, memory / 2) == tile
+    assert compute._tile(network, LAYERS, 1) == 64
+    assert compute._tile(network, LAYERS, float("inf")) == float("inf")

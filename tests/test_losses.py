@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nst_video.losses import (
+    Guide,
     content_loss,
     gram_matrix,
+    guided_gradient,
+    guided_product,
     relative_difference,
     style_loss,
     temporal_loss,
@@ -207,3 +210,84 @@ def test_of_float16_the_gram_matrix_has_a_gradient_though_its_share_is_tiny() ->
     assert features.grad is not None
     assert reference.grad is not None
     assert (features.grad - reference.grad).norm() < 0.1 * reference.grad.norm()
+
+
+# guided Gram matrices
+
+
+def guide(*weights: Tensor) -> Guide:
+    """One way for each (H, W)."""
+    stacked = torch.stack(weights)
+    return Guide(stacked, stacked.sum((1, 2)))
+
+
+@given(seed=st.integers(0, 999), weight=st.floats(0.01, 1))
+def test_looking_everywhere_alike_is_not_being_guided(seed: int, weight: float) -> None:
+    features = dice(1, 3, 4, 5, seed=seed, dtype=torch.float64)
+    even = torch.full((4, 5), weight, dtype=torch.float64)
+    assert torch.allclose(gram_matrix(features, guide(even)), gram_matrix(features), rtol=1e-12)
+
+
+def test_looking_at_a_part_is_the_gram_matrix_of_that_part_in_each_way() -> None:
+    features = dice(1, 3, 6, 8)
+    left, corner, dot = torch.zeros(3, 6, 8)
+    left[:, :3], corner[4:, 5:], dot[2, 6] = 1, 1, 1
+    grams = gram_matrix(features, guide(left, corner, dot))
+    assert grams.shape == (3, 3, 3)
+    for gram, part in zip(grams, (features[..., :3], features[..., 4:, 5:], features[..., 2:3, 6:7]), strict=True):
+        assert torch.allclose(gram[None], gram_matrix(part), atol=1e-6)
+
+
+@given(seed=st.integers(0, 999))
+def test_a_position_that_weighs_twice_is_as_good_as_two(seed: int) -> None:
+    features = dice(1, 3, 2, 5, seed=seed, dtype=torch.float64)
+    weights = torch.full((2, 5), 0.25, dtype=torch.float64)
+    weights[1] = 0.5
+    twice = torch.cat((features, features[..., 1:, :]), dim=2)
+    assert torch.allclose(gram_matrix(features, guide(weights)), gram_matrix(twice), rtol=1e-9, atol=1e-12)
+
+
+def test_parts_with_their_parts_of_the_weights_add_up_to_the_whole() -> None:
+    features, whole = dice(1, 3, 6, 8), guide(torch.rand(6, 8), torch.rand(6, 8))
+    parts = [
+        gram_matrix(features[:, :, rows], Guide(whole.weights[:, rows], whole.total))
+        for rows in (slice(0, 2), slice(2, 6))
+    ]
+    assert torch.allclose(parts[0] + parts[1], gram_matrix(features, whole), atol=1e-6)
+
+
+def test_gradients_of_guided_gram_matrices_are_those_of_finite_differences() -> None:
+    features = dice(1, 3, 4, 5, dtype=torch.float64).requires_grad_()
+    ways = guide(*dice(2, 4, 5, seed=1, dtype=torch.float64).abs())
+    assert torch.autograd.gradcheck(lambda x: gram_matrix(x, ways), features)
+    other = dice(2, 3, 3, seed=2, dtype=torch.float64)  # no symmetric one
+    (gradient,) = torch.autograd.grad((gram_matrix(features, ways) * other).sum(), features)
+    rows = features.detach()[0].flatten(1).T
+    assert torch.allclose(gradient[0].flatten(1).T, guided_gradient(rows, ways, other), rtol=1e-9)
+    assert torch.allclose(gram_matrix(features, ways), guided_product(rows, ways), rtol=1e-9)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_guided_gradient_is_nothing_where_nobody_looks(memory_format: torch.memory_format) -> None:
+    features = dice(1, 3, 6, 8).to(memory_format=memory_format).requires_grad_()
+    left = torch.zeros(6, 8)
+    left[:, :3] = 1
+    gram_matrix(features, guide(left)).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert features.grad is not None
+    assert (features.grad[..., 3:] == 0).all()
+    assert (features.grad[..., :3] != 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_guided_half_precision_neither_overflows_nor_vanishes(dtype: torch.dtype) -> None:
+    features = (150 + 50 * dice(1, 4, 120, 160)).to(dtype).requires_grad_()
+    ways = guide(*torch.rand(2, 120, 160, generator=torch.Generator().manual_seed(1)))
+    grams = gram_matrix(features, ways)
+    exact = features.detach().double().requires_grad_()
+    wanted = gram_matrix(exact, Guide(*(part.double() for part in ways)))
+    assert grams.dtype == torch.float32
+    assert torch.allclose(grams.double(), wanted, rtol=1e-4)
+    (gradient,) = torch.autograd.grad(grams.sum(), features)
+    (wanted_gradient,) = torch.autograd.grad(wanted.sum(), exact)
+    assert gradient.dtype == dtype
+    assert (gradient - wanted_gradient).norm() < 0.01 * wanted_gradient.norm()

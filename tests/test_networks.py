@@ -213,3 +213,87 @@ def test_an_unknown_layer_is_an_error_that_names_option_layer_and_choice() -> No
     network.check_layers(["relu1_1", "relu3_1"], "--style-layers")
     with pytest.raises(SettingsError, match=r"--style-layers.*no relu2_1.*relu1_1, relu3_1"):
         network.check_layers(["relu1_1", "relu2_1"], "--style-layers")
+
+
+# how far it sees, and what it keeps
+
+
+def measures(network: FeatureNetwork) -> dict[str, tuple[int, int]]:
+    """Spacing and reach of each layer."""
+    return {layer: (network.spacing(layer), network.reach([layer])) for layer in network.layers}
+
+
+def mixed() -> FeatureNetwork:
+    """Convolutions that halve, and a residual."""
+    stages = {
+        "1_1": Convolution(3, 4, 5),
+        "halve": Convolution(4, 6, 4, halve=True),
+        "2_1": Residual(6, 2),
+        "again": Convolution(6, 8, 2, halve=True),
+        "3_1": Convolution(8, 10, 1),
+        "3_2": Residual(10, 3),
+    }
+    return FeatureNetwork(stages, taps=("1_1", "2_1", "3_1", "3_2"))
+
+
+def test_spacing_and_reach_by_hand() -> None:
+    """Half a kernel at each stage, in pixels as large as they are there; pools and halving kernels count as well."""
+    assert measures(small()) == {
+        "relu1_1": (1, 1),
+        "relu1_2": (1, 2),
+        "relu2_1": (2, 2 + 1 + 2),
+        "relu3_1": (4, 5 + 2 + 4),
+        "relu3_2": (4, 11 + 4),
+    }
+    assert measures(mixed()) == {
+        "relu1_1": (1, 2),
+        "relu2_1": (2, 2 + 2 + 2),
+        "relu3_1": (4, 6 + 2 + 0),
+        "relu3_2": (4, 8 + 4),
+    }
+    assert {layer: spacing for layer, (spacing, _) in measures(on_paper(vgg19_stages)).items()} == {
+        layer: 2 ** (int(layer[4]) - 1) for layer in on_paper(vgg19_stages).layers
+    }
+
+
+def test_the_deepest_layer_reaches_farthest_whatever_the_order() -> None:
+    assert small().reach(("relu3_1", "relu1_1")) == small().reach(("relu1_1", "relu3_1")) == 11
+    assert small().reach(()) == 0
+    with pytest.raises(KeyError):
+        small().spacing("relu9_9")
+
+
+def test_what_is_kept_by_hand() -> None:
+    """A convolution keeps its answer, a residual its narrow layers too; a pool its answer and, in eight bytes, where
+    each came from."""
+    network = small()
+    assert network.values(["relu1_1"]) == 4
+    assert network.values(["relu1_2", "relu1_1"]) == 4 + 5
+    assert network.values(["relu2_1"]) == 9 + 3 * 5 / 4 + 6 / 4
+    assert network.values(["relu3_2"]) == 9 + (15 + 6) / 4 + (3 * 6 + 7 + 8) / 16
+    assert mixed().values(["relu3_2"]) == 4 + (6 + 2 + 2 + 6) / 4 + (8 + 10 + 3 + 3 + 10) / 16
+    assert network.values(()) == 0
+
+
+def alive(stages: dict[str, nn.Module], taps: tuple[str, ...] | None = None) -> FeatureNetwork:
+    """All weights are positive: no ReLU hides what is seen."""
+    network = FeatureNetwork(stages, taps=taps, mean=(0, 0, 0)).requires_grad_(False).double()
+    for parameter in network.parameters():
+        parameter.fill_(1 / parameter[0].numel() if parameter.ndim > 1 else 0.1)
+    return network
+
+
+@pytest.mark.parametrize("kind", ["lite", "vgg19"])
+def test_no_value_sees_beyond_its_reach_and_each_sees_half_as_far_at_least(kind: str) -> None:
+    widths = {layer.removeprefix("relu"): 1 for layer in on_paper(vgg19_stages).layers}
+    network = alive(lite_stages(), LITE_TAPS) if kind == "lite" else alive(vgg19_stages("avg", widths))
+    image = torch.rand(1, 3, 16, 320, dtype=torch.float64).requires_grad_()
+    features = network(image, network.layers)
+    for layer in network.layers:
+        spacing, reach = network.spacing(layer), network.reach([layer])
+        where = features[layer].shape[3] // 2
+        value = features[layer][:, :, features[layer].shape[2] // 2, where].sum()
+        (gradient,) = torch.autograd.grad(value, image, retain_graph=True)
+        seen = gradient.abs().sum((0, 1, 2)).nonzero().flatten() - where * spacing
+        assert -reach <= seen.min() <= -reach / 2
+        assert reach / 2 <= seen.max() <= reach

@@ -121,3 +121,74 @@ def test_the_papers_form_is_taken_when_it_is_asked_for() -> None:
     assert losses["content"] == pytest.approx(0.5 * (dice(3) - dice(1)).square().sum().item(), rel=1e-5)
     wanted = (gram_matrix(dice(3)) - gram_matrix(dice(2))).square().sum().item() / 36
     assert losses["style"] == pytest.approx(wanted, rel=1e-5)
+
+
+def regions(image: Tensor) -> Looked:
+    """The same two layers, their Gram matrices seen apart in the upper and the lower half."""
+    features, _ = look(image)
+    halves = image[..., :4, :], image[..., 4:, :]
+    grams = {
+        "a": torch.cat([gram_matrix(half) for half in halves]),
+        "b": torch.cat([gram_matrix(half.square()) for half in halves]),
+    }
+    return features, grams
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.1, 0.7), (0.0, 1.0)])
+def test_regions_count_by_their_shares(shares: tuple[float, float]) -> None:
+    objective = Objective(regions, dice(0), SETTINGS, shares=shares)
+    objective.aim(SETTINGS, regions(dice(1))[0], regions(dice(2))[1])
+    grams, targets = regions(dice(3))[1], regions(dice(2))[1]
+    wanted = sum(
+        share * relative(grams[layer][region], targets[layer][region]) / 2
+        for layer in ("a", "b")
+        for region, share in enumerate(shares)
+    )
+    losses = objective(dice(3)).values()
+    assert losses["style"] == pytest.approx(wanted, rel=1e-4)
+    assert losses["total"] == pytest.approx(0.5 * losses["content"] + 2 * wanted, rel=1e-4)
+
+
+def test_regions_pull_at_their_own_pixels_only() -> None:
+    objective = Objective(regions, dice(0), replace(SETTINGS, content_weight=0.0), shares=(1.0, 0.0))
+    objective.aim(replace(SETTINGS, content_weight=0.0), regions(dice(1))[0], regions(dice(2))[1])
+    image = dice(3).requires_grad_()
+    (gradient,) = torch.autograd.grad(objective(image).total, image)
+    assert (gradient[..., 4:, :] == 0).all()
+    assert (gradient[..., :4, :] != 0).all()
+
+
+def both(image: Tensor) -> Looked:
+    """Two layers for either term."""
+    return {"a": image, "b": image.square()}, look(image)[1]
+
+
+@pytest.mark.parametrize("scale", [0.01, 1, 50])
+def test_weights_of_layers_of_either_kind_say_only_how_they_compare(scale: float) -> None:
+    settings = StyleSettings(
+        content_layers=("a", "b"),
+        style_layers=("a", "b"),
+        content_layer_weights=(3 * scale, scale),
+        style_layer_weights=(scale, 4 * scale),
+    )
+    objective = Objective(both, dice(0), settings)
+    objective.aim(settings, both(dice(1))[0], both(dice(2))[1])
+    losses = objective(dice(3)).values()
+    (features, grams), wanted = both(dice(3)), (both(dice(1))[0], both(dice(2))[1])
+    content = [relative(features[layer], wanted[0][layer]) for layer in ("a", "b")]
+    style = [relative(grams[layer], wanted[1][layer]) for layer in ("a", "b")]
+    assert losses["content"] == pytest.approx((3 * content[0] + content[1]) / 4, rel=1e-4)
+    assert losses["style"] == pytest.approx((style[0] + 4 * style[1]) / 5, rel=1e-4)
+    plain = replace(settings, content_layer_weights=(), style_layer_weights=())
+    objective.aim(plain, both(dice(1))[0], both(dice(2))[1])
+    losses = objective(dice(3)).values()
+    assert losses["content"] == pytest.approx(sum(content) / 2, rel=1e-4)
+    assert losses["style"] == pytest.approx(sum(style) / 2, rel=1e-4)
+
+
+def test_a_layer_without_weight_does_not_count() -> None:
+    settings = StyleSettings(content_layers=("a", "b"), style_layers=("a",), content_layer_weights=(0, 2))
+    one_style = {"a": both(dice(2))[1]["a"]}
+    objective = Objective(lambda image: (both(image)[0], {"a": gram_matrix(image)}), dice(0), settings)
+    objective.aim(settings, both(dice(1))[0], one_style)
+    assert objective(dice(3)).content.item() == pytest.approx(relative(dice(3).square(), dice(1).square()), rel=1e-4)

@@ -1,4 +1,4 @@
-"""The optimiser: Adam as it is known, its memory carried on, the image kept in range."""
+"""The optimiser: Adam as it is known, its memory carried on, the image kept in range; and what all methods share."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import dataclasses
 import math
 import weakref
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
 from nst_video.adam import BETAS, EPSILON, LEVEL_DECAY, RIPENING, Moments, pace
-from nst_video.optimizer import Evaluate, Losses, Optimizer, optimize
+from nst_video.optimizer import DECAY_ITERATIONS, Evaluate, Losses, Method, Optimizer, optimize
 
+METHODS: tuple[Method, ...] = ("adam", "lbfgs", "sgd")
 SHAPE = (1, 3, 32, 48)  # which has three levels
 TARGET = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1))
 
@@ -206,7 +208,8 @@ def places(optimizer: Optimizer) -> set[int]:
     return {kept.data_ptr() for kept in found if isinstance(kept, Tensor)}
 
 
-def test_what_is_captured_goes_on_from_whatever_image_it_is_given() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_captured_goes_on_from_whatever_image_it_is_given(method: Method) -> None:
     """As on a GPU: what was recorded once is replayed, and reads and writes the same memory each time."""
     recorded: list[set[int]] = []
 
@@ -222,10 +225,13 @@ def test_what_is_captured_goes_on_from_whatever_image_it_is_given() -> None:
 
         return replay
 
-    optimizer = Optimizer(towards(), start(), capture=capture)
+    optimizer = Optimizer(towards(), start(), method=method, capture=capture)
+    plain = Optimizer(towards(), start(), method=method)
     for _ in range(2):
         image, moments, losses = optimizer.run(start(), Moments.zero(start()), iterations=5, learning_rate=0.02)
-        wanted, wanted_moments, wanted_losses = run(5)
+        wanted, wanted_moments, wanted_losses = plain.run(
+            start(), Moments.zero(start()), iterations=5, learning_rate=0.02
+        )
         assert torch.equal(image, wanted)
         assert same(moments, wanted_moments)
         assert losses.total == wanted_losses.total
@@ -282,3 +288,90 @@ def test_a_ripe_half_rests_while_the_other_is_painted_and_ripens() -> None:
 def test_ripeness_counts_whole_steps() -> None:
     _, moments, _ = run(7)
     assert (moments.ripeness == 7).all()
+
+
+# all methods
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_lowers_the_loss_keeps_within_bounds_and_leaves_its_arguments_alone(method: Method) -> None:
+    image, moments = start(), Moments.zero(start())
+    optimizer = Optimizer(towards(TARGET + 3), image, method=method)
+    first = optimizer.run(image, moments, iterations=1, learning_rate=0.02)[2]
+    answer, after, last = optimizer.run(image, moments, iterations=40, learning_rate=0.02)
+    assert last.total < 0.8 * first.total
+    assert answer.min() >= 0
+    assert answer.max() == 1
+    assert not answer.requires_grad
+    assert torch.equal(image, start())
+    assert all((level == 0).all() for level in moments.levels())
+    assert after.age == 40 if method == "adam" else after is moments
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_rate_is_multiplied_by_its_decay_every_so_many_iterations(method: Method) -> None:
+    """On a plane every step is as long as the rate says, so the way shows it."""
+    image, seen = torch.full((1, 3, 8, 9), 0.9), list[float]()
+
+    def plane(x: Tensor) -> Losses:
+        zero = torch.zeros(())
+        return Losses(x.sum(), zero, zero, zero, zero)
+
+    optimizer = Optimizer(plane, image, method=method)
+    for _ in range(2):  # the second time it starts with the whole rate again
+        seen.clear()
+        optimizer.run(
+            image,
+            Moments.zero(image),
+            iterations=2 * DECAY_ITERATIONS + 2,
+            learning_rate=0.004,
+            decay=0.5,
+            on_iteration=lambda _, __, losses: seen.append(losses.total.item() / image.numel()),
+        )
+        lengths = [before - after for before, after in pairwise(seen)]
+        for half in (0, 1, 2):
+            assert lengths[half * DECAY_ITERATIONS] == pytest.approx(0.004 / 2**half, rel=0.01)
+        wanted = sum(0.004 * 0.5 ** (done / DECAY_ITERATIONS) for done in range(len(lengths)))
+        assert seen[0] - seen[-1] == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_not_free_never_moves_and_has_no_say(method: Method) -> None:
+    """Not even where the coarse levels of Adam reach beyond the border."""
+    free = torch.zeros(1, 1, *SHAPE[2:], dtype=torch.bool)
+    free[..., 20:] = True
+    image, shown = start(), list[Tensor]()
+    answers = []
+    for seed in (1, 2):
+        target = TARGET.clone()
+        target[..., :20] = torch.rand(1, 3, 32, 20, generator=torch.Generator().manual_seed(seed))
+        optimizer = Optimizer(towards(target), image, method=method, free=free)
+        answer, _, _ = optimizer.run(
+            image,
+            Moments.zero(image),
+            iterations=12,
+            learning_rate=0.02,
+            on_iteration=lambda _, seen, __: shown.append(seen.clone()),
+        )
+        answers.append(answer)
+    for seen in (*shown, *answers):
+        assert torch.equal(seen[..., :20], start()[..., :20])
+    if method != "lbfgs":  # it asks how large the loss is, and that counts all pixels
+        assert torch.equal(*answers)
+    moved = (answers[0] - start())[..., 20:].abs()
+    assert (moved > 0).float().mean() > 0.95
+    assert moved.mean() > 0.005
+    again, _, _ = optimizer.run(answers[0] / 2, Moments.zero(image), iterations=2, learning_rate=0.02)
+    assert torch.equal(again[..., :20], answers[0][..., :20] / 2)  # as it is given each time, not as it was at first
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_free_goes_its_way_as_if_all_were(method: Method) -> None:
+    everywhere = torch.ones(1, 1, *SHAPE[2:], dtype=torch.bool)
+    answers = [
+        Optimizer(towards(), start(), method=method, free=free).run(
+            start(), Moments.zero(start()), iterations=6, learning_rate=0.02
+        )[0]
+        for free in (None, everywhere)
+    ]
+    assert torch.equal(*answers)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nst_video import packed
+from nst_video.losses import Guide
 from nst_video.networks import Convolution, FeatureNetwork, Looked, Pool, Residual, vgg19_stages
 from nst_video.packed import PackedNetwork
 from nst_video.weights import load_network
@@ -81,6 +82,37 @@ def test_lite_in_bf16_is_lite_within_the_formats_precision() -> None:
     content, style = ("relu4_2",), ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     packed_seen, plain_seen = PackedNetwork(lite, x, content, style)(x), lite.look(x, content, style)
     compare(packed_seen, plain_seen, x, 0.1)
+
+
+def guided(network: FeatureNetwork, x: Tensor, layers: tuple[str, ...], ways: int = 2) -> dict[str, Guide]:
+    """Random weights for each of `layers`, of the size of its features."""
+    guides, dice = {}, torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for layer, features in network(x, layers).items():
+            weights = torch.rand(ways, *features.shape[2:], generator=dice)
+            guides[layer] = Guide(weights, weights.sum((1, 2)))
+    return guides
+
+
+@pytest.mark.parametrize("measured", [False, True])
+@pytest.mark.parametrize("name", STACKS)
+def test_guided_answers_and_gradient_are_the_plain_networks_too(name: str, measured: bool) -> None:
+    plain, x = network(STACKS[name], measured=measured), image(35, 21)
+    layers = plain.layers
+    for content, style, seen_through in (((), layers, layers), (layers, layers, layers[-1:]), ((), layers[:1], layers)):
+        guides = guided(plain, x, seen_through)
+        look = PackedNetwork(plain, x, content, style)
+        compare(look(x, guides), plain.look(x, content, style, guides), x, 1e-5)
+        compare(look(x), plain.look(x, content, style), x, 1e-5)  # nothing of the guides stays behind
+
+
+@pytest.mark.skipif(not packed.available(torch.bfloat16), reason="no packed kernels for bfloat16 here")
+def test_guided_lite_in_bf16_is_lite_within_the_formats_precision() -> None:
+    lite = load_network("lite").to(dtype=torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x, style = image(64, 96, torch.bfloat16), ("relu1_1", "relu3_1", "relu5_1")
+    guides = guided(lite, x, style)
+    seen = PackedNetwork(lite, x, ("relu4_2",), style)(x, guides)
+    compare(seen, lite.look(x, ("relu4_2",), style, guides), x, 0.1)
 
 
 def test_layers_in_any_order_and_none_deeper_than_asked_for() -> None:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from media import blobs, write_png
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from nst_video.errors import SourceError
 from nst_video.frame import Pixels
-from nst_video.pictures import in_order, is_numbered, numbered, picture_size, read_picture
+from nst_video.pictures import NOTE, in_order, is_numbered, numbered, picture_size, read_mask, read_note, read_picture
 
 
 def saved(path: Path, picture: Image.Image | Pixels, **options: Any) -> Path:
@@ -219,6 +220,99 @@ def test_more_pixels_than_pillow_likes_are_no_matter_if_they_are_allowed(tmp_pat
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
     (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
     assert picture_size(tmp_path / "large.png", max_pixels=400_000_000) == (20_000, 20_000)
+
+
+# masks
+
+
+def test_a_mask_is_the_brightness_from_nought_to_one(tmp_path: Path) -> None:
+    grey = np.array([[0, 51, 128], [204, 254, 255]], np.uint8)
+    for mask in (grey, np.repeat(grey[..., None], 3, axis=2)):
+        found = read_mask(saved(tmp_path / "mask.png", mask))
+        assert found.dtype == np.float32
+        assert found == pytest.approx(grey / 255, abs=1e-6)
+
+
+def test_colours_of_a_mask_count_as_bright_as_they_look(tmp_path: Path) -> None:
+    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]]], np.uint8)
+    assert read_mask(saved(tmp_path / "mask.png", colours))[0] == pytest.approx([0.299, 0.587, 0.114, 0.886], abs=0.01)
+
+
+def test_a_mask_of_16_bits_is_not_cut_off(tmp_path: Path) -> None:
+    deep = np.array([[0, 257, 32896, 65535]], np.uint16)
+    found = read_mask(saved(tmp_path / "mask.png", Image.fromarray(deep)))
+    assert found[0] == pytest.approx(np.array([0, 1, 128, 255]) / 255, abs=1e-6)
+
+
+def test_a_mask_of_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    path = saved(tmp_path / "mask.png", Image.fromarray(np.array([[True, False]])))
+    assert read_mask(path).tolist() == [[1, 0]]
+
+
+def test_a_mask_is_turned_upright_like_any_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "mask.png", np.array([[0, 51, 255]], np.uint8), exif=exif)
+    assert read_mask(path) == pytest.approx(np.array([[0], [0.2], [1]]), abs=1e-6)
+
+
+def test_of_a_mask_what_is_transparent_is_black(tmp_path: Path) -> None:
+    colours = np.array([[[255, 255, 255, 0], [255, 255, 255, 51], [255, 255, 255, 255], [0, 0, 0, 255]]], np.uint8)
+    assert read_mask(saved(tmp_path / "mask.png", colours)) == pytest.approx(np.array([[0, 0.2, 1, 0]]), abs=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+def test_a_black_mask_is_refused_by_its_name(tmp_path: Path, suffix: str) -> None:
+    path = saved(tmp_path / f"mask{suffix}", np.zeros((8, 8), np.uint8))
+    with pytest.raises(SourceError, match=rf"mask\{suffix} is black all over: nothing would be painted"):
+        read_mask(path)
+
+
+def test_a_mask_that_is_hardly_white_is_a_mask(tmp_path: Path) -> None:
+    hardly = np.zeros((8, 8), np.uint8)
+    hardly[3, 4] = 1
+    assert read_mask(saved(tmp_path / "mask.png", hardly)).sum() == pytest.approx(1 / 255)
+
+
+def test_a_mask_that_is_not_there_is_no_picture_or_too_large_is_told(tmp_path: Path, text_as_video: Path) -> None:
+    with pytest.raises(SourceError, match=r"no picture .*gone\.png"):
+        read_mask(tmp_path / "gone.png")
+    with pytest.raises(SourceError, match=r"text\.mp4 is not a picture"):
+        read_mask(text_as_video)
+    with pytest.raises(SourceError, match="has 8x8 pixels; --max-pixels allows 63"):
+        read_mask(saved(tmp_path / "mask.png", np.ones((8, 8), np.uint8)), max_pixels=63)
+
+
+# notes
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_note_in_a_png_is_read(tmp_path: Path, zipped: bool) -> None:
+    notes = PngInfo()
+    notes.add_text("Software", "another")
+    notes.add_text(NOTE, "Größe ★", zip=zipped)
+    assert read_note(saved(tmp_path / "some.png", blobs(6, 7), pnginfo=notes)) == "Größe ★"
+
+
+def test_a_note_is_read_though_the_pixels_are_damaged(tmp_path: Path) -> None:
+    """It stands before them."""
+    notes = PngInfo()
+    notes.add_text(NOTE, "painted")
+    path = saved(tmp_path / "some.png", blobs(64, 80), pnginfo=notes)
+    path.write_bytes(path.read_bytes()[:500])
+    assert read_note(path) == "painted"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".gif"])
+def test_a_picture_without_a_note_has_none(tmp_path: Path, suffix: str) -> None:
+    assert read_note(saved(tmp_path / f"some{suffix}", blobs(6, 7))) is None
+
+
+def test_a_note_in_no_picture_is_an_error(tmp_path: Path, text_as_video: Path) -> None:
+    with pytest.raises(SourceError, match=r"no picture .*gone\.png"):
+        read_note(tmp_path / "gone.png")
+    with pytest.raises(SourceError, match=r"text\.mp4 is not a picture"):
+        read_note(text_as_video)
 
 
 # in a row

@@ -83,3 +83,47 @@ def test_at_a_terminal_there_is_a_bar_that_is_closed(
     assert out == ""
     assert "10/10" in err
     assert "0.1234" in err
+
+
+TERMS = {"total": 3.5, "content": 1.25, "style": 2.0, "tv": 0.000123456, "temporal": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("unit", "told"),
+    [("iteration", "loss 3.5 (content 1.25, style 2, tv 0.0001235)"), ("frame", "loss 3.5")],
+)
+def test_iterations_show_the_terms_of_the_loss_and_frames_do_not(
+    clock: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    unit: str,
+    told: str,
+) -> None:
+    with ProgressBar(unit, quiet=False) as bar:
+        clock(EVERY_S * 2)
+        bar(Progress(10, 20, TERMS))
+    assert capsys.readouterr().err.endswith(f", {told}\n")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with ProgressBar(unit, quiet=False) as bar:
+        bar(Progress(10, 20, TERMS))
+        assert bar._bar is not None
+        assert bar._bar.postfix == told
+
+
+def test_a_loss_without_terms_is_a_loss(clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]) -> None:
+    for losses in ({"total": 2.0}, {"total": 2.0, "style": 0.0, "tv": 0.0}):
+        with ProgressBar("iteration", quiet=False) as bar:
+            clock(EVERY_S * 2)
+            bar(Progress(10, 10, losses))
+        assert capsys.readouterr().err.endswith(", loss 2\n")
+
+
+def test_a_remark_stands_in_the_place_of_the_loss(
+    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressBar("iteration", quiet=False) as bar:
+        clock(EVERY_S * 2)
+        bar(Progress(1, 10, TERMS, "a remark"))
+    err = capsys.readouterr().err
+    assert err.endswith(", a remark\n")
+    assert "loss" not in err

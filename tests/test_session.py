@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from nst_video import ffmpeg as room
 from nst_video import session, studio
+from nst_video.adam import Moments
 from nst_video.budget import Budget
 from nst_video.container import Encoder
 from nst_video.device import Compute
@@ -28,11 +30,13 @@ from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceErro
 from nst_video.film import Film
 from nst_video.frame import Frame, Pixels
 from nst_video.networks import FeatureNetwork
+from nst_video.optimizer import Losses
 from nst_video.pipeline import Pipeline
 from nst_video.session import Progress, Summary, run_image, run_live, run_video
 from nst_video.settings import ImageConfig, LiveConfig, StyleSettings, VideoConfig
 from nst_video.sources import PlayedFile, VideoFile
-from nst_video.stylizer import Stylizer
+from nst_video.still import Watch
+from nst_video.stylizer import Painting, State, Stylizer
 from nst_video.weights import load_network
 
 UNPAINTED = StyleSettings(strength=0)
@@ -253,6 +257,263 @@ def test_a_picture_that_cannot_be_stored_is_an_error(
         with pytest.raises(WorkError, match=rf"cannot write .*{name}: No space left"):
             run_image(replace(picture, output=tmp_path / name, iterations=1), StyleSettings(), quietly)
     assert names(tmp_path) == []
+
+
+# a picture on its way
+
+
+@pytest.mark.parametrize(
+    ("name", "every", "wanted"),
+    [
+        ("out.png", 5, ["out-01.png", "out-05.png", "out-10.png", "out.png"]),
+        ("out.jpg", 12, ["out-01.jpg", "out-12.jpg", "out.jpg"]),
+        ("out.png", 100, ["out-01.png", "out.png"]),
+    ],
+)
+def test_pictures_on_the_way_are_kept_at_the_size_of_the_content(
+    picture: ImageConfig, tmp_path: Path, name: str, every: int, wanted: list[str]
+) -> None:
+    config = replace(picture, output=tmp_path / name, size=64, scales=2, save_every=every)
+    run_image(config, StyleSettings(), quietly)
+    assert names(tmp_path) == wanted
+    pictures = [read_png(tmp_path / one) for one in wanted]
+    assert {one.shape for one in pictures} == {(48, 64, 3)}
+    assert len({one.tobytes() for one in pictures}) == len(wanted) - (every == 12)  # the last one is the result
+
+
+def test_a_picture_on_the_way_is_what_so_many_iterations_make(picture: ImageConfig, tmp_path: Path) -> None:
+    settings = StyleSettings(hue=30, original_colors="luminance")
+    run_image(replace(picture, iterations=4, save_every=3), settings, quietly)
+    kept = read_png(tmp_path / "out-3.png")
+    run_image(replace(picture, iterations=3), settings, quietly)
+    assert np.array_equal(read_png(tmp_path / "out.png"), kept)
+
+
+def test_pictures_on_the_way_do_not_change_the_result(picture: ImageConfig, tmp_path: Path) -> None:
+    config = replace(picture, iterations=5, optimizer="lbfgs", init="blend")
+    run_image(config, StyleSettings(), quietly)
+    alone = read_png(tmp_path / "out.png")
+    run_image(replace(config, save_every=1), StyleSettings(), quietly)
+    assert np.array_equal(read_png(tmp_path / "out.png"), alone)
+
+
+def test_a_plot_is_drawn_of_all_sizes_and_networks(
+    picture: ImageConfig, asked_for: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plotted = list[Any]()
+
+    def note(*given: Any) -> bytes:
+        plotted.append(given)
+        return b"drawn"
+
+    monkeypatch.setattr(session, "plot_losses", note)
+    config = replace(picture, plot=tmp_path / "plot.svg", scales=2, refine="vgg19", refine_share=0.25)
+    run_image(config, StyleSettings(tv_weight=0.5), quietly)
+    ((suffix, curves, changes),) = plotted
+    assert suffix == ".svg"
+    assert changes == [(0, "lite, 32 px"), (3, "lite, 64 px"), (9, "vgg19, 64 px")]
+    assert asked_for == ["lite", "vgg19"]
+    assert list(curves) == ["total", "content", "style", "tv"]
+    for total, *terms in zip(*curves.values(), strict=True):
+        assert sum(terms) == pytest.approx(total, rel=0.02)
+    assert len(curves["total"]) == 12
+    run_image(replace(config, scales=1, refine="none", refine_share=0.1), StyleSettings(), quietly)
+    assert plotted[1][2] == []  # where nothing changes there is nothing to mark
+
+
+@pytest.mark.parametrize("name", ["out-02.png", "../films/out-02.png", "link-to-out-02.png"])
+def test_no_picture_on_the_way_is_written_over_an_input(picture: ImageConfig, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    content = folder / "out-02.png"
+    content.write_bytes(picture.content.read_bytes())
+    (folder / "link-to-out-02.png").symlink_to(content)
+    config = replace(picture, content=folder / name, output=folder / "out.png", save_every=2)
+    with pytest.raises(SinkError, match=r"--save-every would write over .*out-02\.png"):
+        run_image(config, StyleSettings(), quietly)
+    (folder / "out-06.png").mkdir()
+    with pytest.raises(SinkError, match=r"--save-every would write over .*out-06\.png"):
+        run_image(replace(config, content=picture.content), StyleSettings(), quietly)
+
+
+@pytest.mark.parametrize("name", ["typo", "gone/start.png", "Content", "."])
+def test_an_unknown_start_is_told_with_the_choices_before_anything_is_loaded(
+    picture: ImageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(studio, "load_network", None)
+    wanted = rf"^--init must be content, style, noise, blend or a picture, and there is no picture {re.escape(name)}$"
+    with pytest.raises(SourceError, match=wanted):
+        run_image(replace(picture, init=Path(name), log_json=tmp_path / "log"), StyleSettings(), quietly)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("given", [
+    {"plot": "log.svg", "log_json": "log.svg"},
+    {"save_every": 3, "log_json": "out-03.png"},
+    {"save_every": 3, "plot": "out-01.png"},
+])  # fmt: skip
+def test_no_two_results_have_one_name(picture: ImageConfig, tmp_path: Path, given: dict[str, Any]) -> None:
+    given = {name: tmp_path / value if isinstance(value, str) else value for name, value in given.items()}
+    with pytest.raises(SinkError, match="cannot write"):
+        run_image(replace(picture, **given), StyleSettings(), quietly)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [(8, 100), (100, 8)])
+def test_a_strip_is_painted_at_several_sizes(picture: ImageConfig, tmp_path: Path, size: tuple[int, int]) -> None:
+    """The smaller ones have another shape: no side is under 16 pixels."""
+    strip = tmp_path / "strip.png"
+    save(strip, np.full((*size, 3), 90, np.uint8))
+    run_image(replace(picture, content=strip, scales=2, iterations=3), StyleSettings(), quietly)
+    assert read_png(tmp_path / "out.png").shape == (*size, 3)
+
+
+def test_a_plot_lies_beside_the_picture(picture: ImageConfig, tmp_path: Path) -> None:
+    run_image(replace(picture, iterations=1, plot=tmp_path / "loss.png"), StyleSettings(), quietly)
+    assert names(tmp_path) == ["loss.png", "out.png"]
+    assert read_png(tmp_path / "loss.png").shape == (450, 800, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [
+        ({"scales": 2}, [(32, 4), (64, 8)]),
+        ({"scales": 1}, [(64, 12)]),
+        ({}, [(64, 12)]),
+        ({"size": 512, "iterations": 11}, [(128, 1), (256, 2), (512, 8)]),
+        ({"scales": 2, "refine": "vgg19", "refine_share": 0.5}, [(32, 2), (64, 4), (64, 6)]),
+        ({"scales": 2, "refine": "vgg19", "refine_share": 1}, [(32, 4), (64, 8)]),
+    ],
+)
+@pytest.mark.usefixtures("asked_for")
+def test_iterations_are_counted_over_all_sizes(
+    picture: ImageConfig, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], sizes: list[tuple[int, int]]
+) -> None:
+    found, told, starts = list[tuple[int, int]](), list[Progress](), list[bool]()
+
+    def paint(self: Stylizer, prepared: Any, settings: Any, state: Any, **named: Any) -> Any:
+        iterations, content = named["iterations"], prepared.content
+        found.append((max(content.shape[2:]), iterations))
+        starts.append(state is None)
+        zero = torch.tensor(1.0)
+        for done in range(iterations):
+            named["on_iteration"](done + 1, content, Losses(zero, zero, zero, zero, zero))
+        return Painting(prepared.pixels, prepared.pixels, iterations, {}), State(
+            prepared, content, Moments.zero(content), settings, {}
+        )
+
+    monkeypatch.setattr(Stylizer, "paint", paint)
+    config = replace(picture, **given)
+    summary = run_image(config, StyleSettings(), told.append)
+    assert found == sizes
+    assert starts == [index == 0 or found[index - 1][0] == size for index, (size, _) in enumerate(found)]
+    assert [(p.done, p.total) for p in told] == [(10, config.iterations), (config.iterations, config.iterations)]
+    assert (summary.done, summary.expected) == (config.iterations, config.iterations)
+
+
+def test_the_learning_rate_decays_over_all_sizes(picture: ImageConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    paint, rates = Stylizer.paint, list[float]()
+
+    def noted(self: Stylizer, prepared: Any, settings: StyleSettings, *given: Any, **named: Any) -> Any:
+        rates.append(settings.learning_rate)
+        return paint(self, prepared, settings, *given, **named)
+
+    monkeypatch.setattr(Stylizer, "paint", noted)
+    settings = StyleSettings(learning_rate=0.04, learning_rate_decay=0.001)
+    run_image(replace(picture, iterations=10, scales=2), settings, quietly)
+    assert rates == pytest.approx([0.04, 0.04 * 0.001**0.03])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "sgd"])
+def test_every_optimiser_paints_from_coarse_to_fine(picture: ImageConfig, tmp_path: Path, optimizer: Any) -> None:
+    told = list[Progress]()
+    config = replace(picture, optimizer=optimizer, scales=2, init="blend", iterations=20)
+    assert run_image(config, StyleSettings(), told.append).done == 20
+    assert told[-1].losses["style"] < told[0].losses["style"] * 1.5
+    assert np.ptp(read_png(tmp_path / "out.png")) > 50
+
+
+def test_an_interrupt_keeps_the_picture_as_it_stands(picture: ImageConfig, tmp_path: Path) -> None:
+    log, plot = tmp_path / "log", tmp_path / "plot.svg"
+    config = replace(picture, iterations=20, save_every=10)
+    summary = run_image(replace(config, plot=plot, log_json=log), StyleSettings(), interrupt_at(10))
+    assert (summary.interrupted, summary.done, summary.expected, summary.incomplete) == (True, 10, 20, False)
+    assert names(tmp_path) == ["log", "out-01.png", "out-10.png", "out.png", "plot.svg"]
+    assert np.array_equal(read_png(tmp_path / "out.png"), read_png(tmp_path / "out-10.png"))
+    assert lines(log)[0]["iterations"] == 10
+    run_image(replace(config, iterations=10, save_every=None), StyleSettings(), quietly)
+    assert np.array_equal(read_png(tmp_path / "out.png"), read_png(tmp_path / "out-10.png"))
+
+
+@pytest.mark.usefixtures("asked_for")
+def test_an_interrupt_at_a_small_size_or_in_the_last_network_has_the_size_of_the_content(
+    picture: ImageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(picture, iterations=12, scales=2, refine="vgg19", refine_share=0.5)
+    for after in (1, 7):
+
+        def press(self: Watch, *given: Any, call: Any = Watch.__call__, after: int = after) -> None:
+            call(self, *given)
+            if self.done == after:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Watch, "__call__", press)
+            summary = run_image(config, StyleSettings(), quietly)
+        assert (summary.interrupted, summary.done) == (True, after)
+        assert read_png(tmp_path / "out.png").shape == (48, 64, 3)
+
+
+def test_an_interrupt_before_the_first_iteration_leaves_nothing(
+    picture: ImageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    config = replace(picture, save_every=1, plot=tmp_path / "plot.svg")
+    for place in ("prepare", "paint", "_style_grams"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Stylizer, place, pressed)
+            with pytest.raises(KeyboardInterrupt):
+                run_image(config, StyleSettings(), quietly)
+        assert names(tmp_path) == []
+
+
+def test_a_mask_leaves_the_rest_as_it_was(picture: ImageConfig, tmp_path: Path, media: Path) -> None:
+    left = np.zeros((24, 32, 3), np.uint8)
+    left[:, :16] = 255
+    config = replace(picture, mask=(save(media / "left.png", left),), scales=2, init="noise", save_every=12)
+    run_image(config, StyleSettings(), quietly)
+    for name in ("out-01.png", "out.png"):
+        change = np.abs(read_png(tmp_path / name).astype(np.int32) - read_png(picture.content)).mean(2)
+        assert change[:, 36:].max() <= 1
+        assert change[:, :28].mean() > 10
+
+
+def test_a_film_takes_a_mask_of_its_own_shape_only(
+    film: Callable[..., VideoConfig], silent: Path, media: Path, tmp_path: Path
+) -> None:
+    mask = save(media / "square.png", blobs(32, 32))
+    with pytest.raises(
+        SettingsError, match=r"^--mask .*square\.png has 32x32 pixels; it must have the shape .* 64x48$"
+    ):
+        convert(film(silent, mask=(mask,)))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("as_what", ["content", "style", "mask", "init", "weights"])
+def test_pictures_on_the_way_do_not_take_the_place_of_what_is_read(
+    picture: ImageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_what: str
+) -> None:
+    for number in ("01", "10"):
+        path = save(tmp_path / f"out-{number}.png", blobs(48, 64, seed=9))
+        before = path.read_bytes()
+        given: dict[str, Any] = {as_what: (path,) if as_what in ("style", "mask") else path}
+        monkeypatch.setattr(Stylizer, "paint", None)
+        with pytest.raises(SinkError, match=rf"out-{number}\.png.*input"):
+            run_image(replace(picture, save_every=5, **given), StyleSettings(), quietly)
+        assert path.read_bytes() == before
+        path.unlink()
 
 
 # films

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +17,14 @@ from torch import Tensor
 from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator
-from nst_video.frame import Pixels
-from nst_video.image import resize, to_pixels
+from nst_video.frame import Mask, Pixels
+from nst_video.image import resize, resize_pixels, to_image, to_pixels
+from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork, vgg19_stages
-from nst_video.optimizer import Optimizer
+from nst_video.optimizer import Method, Optimizer
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
+from nst_video.tiles import TiledLook
 from nst_video.weights import load_network
 
 CONTENT, STYLE, OTHER = blobs(48, 64, seed=1), blobs(64, 64, seed=2), blobs(50, 40, seed=3)[..., ::-1].copy()
@@ -35,6 +39,9 @@ def make(
     memory: tuple[int, ...] = (),
     device: str = "cpu",
     precision: str = "fp32",
+    method: Method = "adam",
+    masks: Sequence[Mask] = (),
+    limit: float = math.inf,
 ) -> Stylizer:
     return Stylizer(
         load_network("lite"),
@@ -45,6 +52,9 @@ def make(
         first_iterations=first_iterations,
         flow=FlowEstimator() if use_flow else None,
         memory=memory,
+        method=method,
+        masks=masks,
+        limit=limit,
     )
 
 
@@ -604,6 +614,218 @@ def test_how_a_painting_is_shown_or_held_makes_none_of_it_unripe(changed: dict[s
     still, after = stylizer.step(CONTENT, StyleSettings(**changed), rested(state))
     assert still.iterations == 0
     assert torch.equal(after.image, state.image)
+
+
+# masks
+
+
+def mask(*columns: float, height: int = 48, width: int = 64) -> Mask:
+    """Upright stripes of these values, equally wide."""
+    row = np.repeat(np.array(columns, np.float32), math.ceil(width / len(columns)))[:width]
+    return np.ascontiguousarray(np.broadcast_to(row, (height, width)))
+
+
+def style_gram(pixels: Pixels, layer: str = "relu2_1") -> Tensor:
+    return load_network("lite").look(to_image(pixels), (), (layer,))[1][layer]
+
+
+def unlike(part: Pixels, style: Pixels) -> float:
+    """How far a part of a painting is from a style."""
+    return relative_difference(style_gram(np.ascontiguousarray(part)), style_gram(style)).item()
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (72, 96), (40, 53)])
+def test_where_the_mask_is_black_the_content_stays_and_grey_lies_in_between(shape: tuple[int, int]) -> None:
+    """In every bit, though the picture is larger or smaller than what was worked on."""
+    height, width = shape
+    frame, where = blobs(*shape, seed=6), mask(0, 0.5, 1, height=height, width=width)
+    stylizer = make(iterations=12, masks=[where], use_flow=False)
+    painted, state = stylizer.step(frame, StyleSettings(), None)
+    enlarged = resize_pixels(painted.unfinished, shape).astype(np.float64)
+    black, white = where[0] == 0, where[0] == 1
+    assert np.array_equal(painted.pixels[:, black], frame[:, black])
+    assert np.array_equal(painted.pixels[:, white], enlarged[:, white])
+    assert difference(painted.pixels[:, white], frame[:, white]) > 3
+    assert np.abs(painted.pixels - (frame + where[..., None] * (enlarged - frame))).max() < 0.6
+    grey = where[0] == 0.5
+    assert difference(enlarged[:, grey].astype(np.uint8), frame[:, grey]) > 3
+    free = resize(torch.from_numpy(where)[None, None], (48, 64))[0, 0, 0] > 0
+    content = stylizer.worked(frame)
+    still = torch.arange(64) < int(free.float().argmax()) - 2
+    assert torch.allclose(state.image[..., still], content[..., still], atol=1e-6)
+
+
+def test_a_small_mask_on_a_large_picture_has_soft_edges_and_is_black_where_it_is_black() -> None:
+    frame = blobs(96, 128, seed=6)
+    painted, _ = make(iterations=12, masks=[mask(0, 1, height=12, width=16)]).step(frame, StyleSettings(), None)
+    changed = np.abs(painted.pixels.astype(np.int32) - frame).max((0, 2))
+    assert changed[:60].max() == 0
+    assert changed[68:].min() > 0
+
+
+def test_a_start_does_not_show_where_the_mask_is_black() -> None:
+    noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    stylizer = make(iterations=2, masks=[mask(0, 1)])
+    painted, state = stylizer.step(CONTENT, StyleSettings(), None, start=noise)
+    assert torch.allclose(state.image[..., :32], stylizer.worked(CONTENT)[..., :32], atol=1e-6)
+    assert np.array_equal(painted.unfinished[:, :32], CONTENT[:, :32])
+    assert difference(painted.unfinished[:, 32:], CONTENT[:, 32:]) > 20
+
+
+def test_a_white_mask_is_none_and_a_grey_one_asks_for_half() -> None:
+    """What it looks at is the same; the style's share of the total is the mask's."""
+    plain, white, grey = (
+        make(masks=masks).step(CONTENT, StyleSettings(), None)[0] for masks in ([], [mask(1)], [mask(0.5)])
+    )
+    assert difference(plain.pixels, white.pixels) < 0.5
+    assert white.losses["style"] == pytest.approx(plain.losses["style"], rel=1e-3)
+    first = [make(iterations=1, masks=masks).step(CONTENT, StyleSettings(), None)[0] for masks in ([], [mask(0.5)])]
+    assert first[1].losses["style"] == pytest.approx(first[0].losses["style"] / 2, rel=1e-4)
+    assert difference(grey.pixels, CONTENT) < 0.8 * difference(white.pixels, CONTENT)
+
+
+def test_what_the_mask_shows_comes_nearer_the_style() -> None:
+    painted = make(iterations=40, masks=[mask(0, 1)]).step(CONTENT, StyleSettings(content_weight=0.01), None)[0]
+    assert unlike(painted.pixels[:, 32:], STYLE) < 0.5 * unlike(CONTENT[:, 32:], STYLE)
+
+
+def test_with_a_mask_for_each_style_each_goes_to_its_place() -> None:
+    styles, masks = (STYLE, 255 - STYLE), [mask(1, 0), mask(0, 1)]
+    for one, other in (masks, masks[::-1]):
+        stylizer = make(*styles, iterations=30, masks=[one, other])
+        painted, _ = stylizer.step(CONTENT, StyleSettings(content_weight=0.01), None)
+        halves = painted.pixels[:, :32], painted.pixels[:, 32:]
+        mine = halves if one[0, 0] == 1 else halves[::-1]
+        for half, own, another in zip(mine, styles, styles[::-1], strict=True):
+            assert unlike(half, own) < 0.75 * unlike(half, another)
+
+
+def test_where_no_mask_of_several_is_white_the_content_stays_and_where_two_are_both_paint() -> None:
+    stylizer = make(STYLE, OTHER, iterations=8, masks=[mask(0, 1, 1, 0), mask(0, 0, 1, 1)])
+    painted, _ = stylizer.step(CONTENT, StyleSettings(), None)
+    assert np.array_equal(painted.pixels[:, :16], CONTENT[:, :16])
+    for left in (16, 32, 48):
+        assert difference(painted.pixels[:, left : left + 16], CONTENT[:, left : left + 16]) > 1
+
+
+def test_one_mask_for_several_styles_shows_their_blend() -> None:
+    blend = StyleSettings(style_blend=(0.0, 1.0))
+    painted = make(STYLE, OTHER, masks=[mask(0, 1)]).step(CONTENT, blend, None)[0]
+    alone = make(OTHER, masks=[mask(0, 1)]).step(CONTENT, StyleSettings(), None)[0]
+    assert np.array_equal(painted.pixels, alone.pixels)
+
+
+@pytest.mark.parametrize("use_flow", [True, False])
+def test_a_mask_stays_where_it_is_while_the_film_goes_on(use_flow: bool) -> None:
+    stylizer, state = make(iterations=6, masks=[mask(0, 1, height=72, width=96)], use_flow=use_flow), None
+    for number, frame in enumerate(sliding(4, 72, 96, seed=4)):
+        painted, state = stylizer.step(frame, StyleSettings(), state)
+        assert np.array_equal(painted.pixels[:, :48], frame[:, :48])
+        assert difference(painted.pixels[:, 48:], frame[:, 48:]) > 2
+        assert (state.image - state.prepared.content)[..., :30].abs().max() < 1e-6
+        assert painted.losses["temporal"] > 0 if number else painted.losses["temporal"] == 0
+    assert state is not None
+    assert state.moments.age == 24
+
+
+@pytest.mark.parametrize("colors", ["luminance", "histogram"])
+def test_original_colours_are_kept_behind_a_mask_too(colors: str) -> None:
+    red = (40 + CONTENT // 3).astype(np.uint8)
+    red[..., 1:] //= 2
+    settings = StyleSettings(original_colors=colors)  # type: ignore[arg-type]
+    painted, _ = make(iterations=20, masks=[mask(0, 1)]).step(red, settings, None)
+    lost, _ = make(iterations=20, masks=[mask(0, 1)]).step(red, StyleSettings(), None)
+    assert np.array_equal(painted.pixels[:, :32], red[:, :32])
+    assert difference(painted.pixels[:, 32:], red[:, 32:]) > 1
+
+    def chroma(pixels: Pixels) -> float:
+        shown = pixels[:, 32:].astype(np.float64)
+        return float((shown[..., 0] - shown[..., 2]).mean())
+
+    assert abs(chroma(painted.pixels) - chroma(red)) < 0.5 * abs(chroma(lost.pixels) - chroma(red))
+
+
+def test_strength_and_mask_go_together() -> None:
+    stylizer = make(masks=[mask(0, 0.5, 1, 1)])
+    painting, _ = stylizer.paint(stylizer.prepare(CONTENT, None), StyleSettings(), None)
+    half = stylizer.finish(painting, StyleSettings(strength=0.5)).pixels
+    wanted = CONTENT + mask(0, 0.25, 0.5, 0.5)[..., None] * (painting.painted.astype(np.float64) - CONTENT)
+    assert np.abs(half - wanted).max() < 0.6
+
+
+# methods, memory, photographs
+
+
+@pytest.mark.parametrize("method", ["adam", "lbfgs", "sgd"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_every_method_paints(method: Method, masked: bool) -> None:
+    masks = [mask(0, 1)] if masked else []
+    first, _ = make(iterations=1, method=method, masks=masks).step(CONTENT, StyleSettings(), None)
+    last, state = make(iterations=25, method=method, masks=masks).step(CONTENT, StyleSettings(), None)
+    assert last.losses["total"] < 0.9 * first.losses["total"]
+    assert difference(last.pixels[:, 32:], CONTENT[:, 32:]) > 2
+    assert np.array_equal(last.pixels[:, :32], CONTENT[:, :32]) is masked
+    assert state.image.isfinite().all()
+
+
+def test_a_rate_that_decays_comes_less_far() -> None:
+    ways = []
+    for decay in (1.0, 0.001):
+        ways.append(difference(paint(iterations=30, learning_rate_decay=decay)[0].pixels, CONTENT))
+    assert 0 < ways[1] < 0.85 * ways[0]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_with_little_memory_nearly_the_same_is_painted(masked: bool) -> None:
+    frame, layers = blobs(120, 160, seed=8), ("relu1_1", "relu2_1", "relu3_1")
+    settings = StyleSettings(style_layers=layers, content_layers=("relu3_1",))
+    masks = [mask(0, 1, 1), mask(1, 1, 0)] if masked else []
+    painted = []
+    for limit in (math.inf, 1.0):
+        stylizer = make(STYLE, OTHER, size=160, iterations=4, masks=masks, limit=limit)
+        painted.append(stylizer.step(frame, settings, None)[0])
+        assert stylizer._easel is not None
+        assert isinstance(stylizer._easel.look.whole, TiledLook) is not math.isinf(limit)
+    assert difference(painted[0].pixels, painted[1].pixels) < 0.5
+    assert difference(painted[0].pixels, frame) > 1
+    for name, loss in painted[0].losses.items():
+        assert painted[1].losses[name] == pytest.approx(loss, rel=2e-3, abs=1e-7)
+
+
+def test_what_is_photorealistic_keeps_the_edges_of_the_content_in_the_colours_of_the_painting() -> None:
+    y, x = np.mgrid[:96, :128]
+    board = 80 * ((y // 13 + x // 11) % 2)[..., None]
+    frame = (40 + 0.4 * blobs(96, 128, seed=6) + board).astype(np.uint8)
+    warm = np.clip(STYLE.astype(np.float64) * (0.6, 0.3, 0.1) + (90, 30, 0), 0, 255).astype(np.uint8)
+    stylizer = make(warm, size=96, iterations=25)
+    painting, _ = stylizer.paint(stylizer.prepare(frame, None), StyleSettings(content_weight=0.5), None)
+    plain = stylizer.finish(painting, StyleSettings())
+    photo = stylizer.finish(painting, StyleSettings(photorealistic=True))
+
+    def alike(pixels: Pixels) -> float:
+        """How the gradients correlate with the content's."""
+        ours, theirs = (np.diff(image.astype(np.float64).mean(2), axis=1).ravel() for image in (pixels, frame))
+        return float(np.corrcoef(ours, theirs)[0, 1])
+
+    assert alike(photo.pixels) > 0.8
+    assert alike(photo.pixels) > alike(plain.pixels) + 0.3
+    means = [pixels.astype(np.float64).mean((0, 1)) for pixels in (plain.pixels, photo.pixels, frame)]
+    assert np.abs(means[0] - means[1]).max() < 5
+    assert np.abs(means[0] - means[2]).max() > 20
+    assert photo.pixels.shape == frame.shape
+    assert np.array_equal(photo.unfinished, plain.unfinished)  # only what is shown
+
+
+def test_a_photograph_is_painted_as_any_other_and_masked_as_any_other() -> None:
+    stylizer = make(masks=[mask(0, 1)])
+    photo, state = stylizer.step(CONTENT, StyleSettings(photorealistic=True), None)
+    plain, as_ever = stylizer.step(CONTENT, StyleSettings(), None)
+    assert torch.equal(state.image, as_ever.image)
+    assert np.array_equal(photo.pixels[:, :32], CONTENT[:, :32])
+    assert difference(photo.pixels[:, 32:], plain.pixels[:, 32:]) > 0.2
+    assert photo.losses == plain.losses
+    after, _ = stylizer.step(CONTENT, StyleSettings(photorealistic=True), as_ever)
+    assert after.losses["temporal"] > 0  # switching it on begins no new painting
 
 
 # CUDA

@@ -1,6 +1,6 @@
 """Still pictures: how soon the loss falls, what half precision costs, how much memory it takes.
 
-    python -m benchmarks.stills curve CONTENT STYLE --weights vgg19.safetensors [--size 512]
+    python -m benchmarks.stills curve CONTENT STYLE --weights vgg19.safetensors [--size 512 --optimizers adam lbfgs sgd]
     python -m benchmarks.stills precision FOLDER_OF_CONTENTS FOLDER_OF_STYLES [--weights …] [--size 128]
     python -m benchmarks.stills memory [--weights …] [--size 512 --iterations 3]
 
@@ -20,7 +20,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,10 +44,9 @@ EVALUATIONS = (100, 200, 500)
 SETTINGS = StyleSettings()
 
 
-def curve(config: ImageConfig) -> None:
+def curve(config: ImageConfig, optimizers: Sequence[Method]) -> None:
     """Print a row for each way to get down."""
     print(f"{'':24}" + "".join(f"{count:>18}" for count in EVALUATIONS))
-    optimizers: tuple[Method, ...] = ("adam", "lbfgs", "sgd")
     for optimizer, scales in itertools.product(optimizers, (1, 0)):
         seen = dict[int, float]()
         for count in EVALUATIONS if scales != 1 else EVALUATIONS[-1:]:
@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, nargs="*")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--optimizers", nargs="+", choices=typing.get_args(Method), default=typing.get_args(Method))
     parser.add_argument("--iterations", type=int, default=3)
     args = parser.parse_args()
     if args.what == "memory":
@@ -158,7 +159,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "out.png")
         config = ImageConfig(content=content, style=(style,), output=output, size=args.size)
-        curve(replace(config, network=_network(args.weights), weights=args.weights, precision="fp32"))
+        curve(replace(config, network=_network(args.weights), weights=args.weights, precision="fp32"), args.optimizers)
 
 
 if __name__ == "__main__":

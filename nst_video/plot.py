@@ -33,7 +33,8 @@ def plot_losses(suffix: str, losses: Mapping[str, Sequence[float]], changes: Seq
     axes = figure.add_subplot()
     for name, values in losses.items():
         if any(math.isfinite(value) and value > 0 for value in values):
-            axes.plot(range(1, len(values) + 1), values, label=name, linewidth=2 if name == "total" else 1.2)
+            shown = [value if value > 0 else math.nan for value in values]  # the content's is 0 where it is the start
+            axes.plot(range(1, len(values) + 1), shown, label=name, linewidth=2 if name == "total" else 1.2)
     for iteration, words in changes:
         axes.axvline(iteration + 0.5, color="0.7", linewidth=1, zorder=0)
         axes.annotate(

@@ -86,7 +86,11 @@ class StyleSettings(_Checked):
 
     content_weight: float = setting(0.05, low=0, help="how much the content holds (α in the papers)")
     style_weight: float = setting(1.0, low=0, help="how much the style pulls (β in the papers)")
-    tv_weight: float = setting(0.3, low=0, help="total variation: smooths speckle away")
+    tv_weight: float = setting(
+        0.3,
+        low=0,
+        help="total variation: smooths speckle away, which a strong content that is begun from noise has most of",
+    )
     stability: float = setting(
         0.5,
         low=0,

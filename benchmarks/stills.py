@@ -1,7 +1,7 @@
 """Still pictures: how soon the loss falls, what half precision costs, how much memory it takes.
 
     python -m benchmarks.stills curve CONTENT STYLE --weights vgg19.safetensors [--size 512 --optimizers adam lbfgs sgd]
-    python -m benchmarks.stills precision FOLDER_OF_CONTENTS FOLDER_OF_STYLES [--weights …] [--size 128]
+    python -m benchmarks.stills precision FOLDER_OF_CONTENTS FOLDER_OF_STYLES [--weights …] [--size 128 --every 1]
     python -m benchmarks.stills memory [--weights …] [--size 512 --iterations 3]
 
 *curve*: the loss after 100, 200 and 500 evaluations, and as a multiple of the last; by each optimiser, at one size and
@@ -14,6 +14,7 @@ written. Without `--weights` all of it is done by `lite`.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import math
 import statistics
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from benchmarks.speed import Plain, pictures
 from nst_video.device import Compute
 from nst_video.frame import Pixels
 from nst_video.image import to_pixels
+from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Method
 from nst_video.pictures import read_picture
 from nst_video.session import Progress, run_image
@@ -42,6 +44,7 @@ from nst_video.weights import load_network
 
 EVALUATIONS = (100, 200, 500)
 SETTINGS = StyleSettings()
+Pair = tuple[tuple[str, Pixels], tuple[str, Pixels]]
 
 
 def curve(config: ImageConfig, optimizers: Sequence[Method]) -> None:
@@ -61,11 +64,10 @@ def curve(config: ImageConfig, optimizers: Sequence[Method]) -> None:
         print(f"{optimizer + (', one size' if scales == 1 else ', coarse to fine'):24}{cells}", flush=True)
 
 
-def precision(contents: list[Path], styles: list[Path], weights: Path | None, size: int, iterations: int) -> None:
+def precision(pairs: Iterable[Pair], weights: Path | None, size: int, iterations: int) -> None:
     """Print, for every pair, the loss in fp32 and how much more it is after half precision."""
-    flat = {name: np.full((64, 64, 3), value, np.uint8) for name, value in (("black", 0), ("white", 255))}
     ends = []
-    for (content, seen), (style, wanted) in itertools.product(_named(contents, flat), _named(styles, flat)):
+    for (content, seen), (style, wanted) in pairs:
         found = {}
         for format_ in ("fp32", Compute.choose().name.rsplit(", ", 1)[-1]):
             image = _stylizer(wanted, weights, format_, size, iterations).step(seen, SETTINGS, None)[1].image
@@ -81,14 +83,22 @@ def precision(contents: list[Path], styles: list[Path], weights: Path | None, si
     )
 
 
-def _named(paths: list[Path], more: dict[str, Pixels]) -> Iterator[tuple[str, Pixels]]:
-    yield from ((path.stem, read_picture(path)) for path in paths)
-    yield from more.items()
+def _pictures(folder: Path) -> list[tuple[str, Pixels]]:
+    """All of a folder, and black, and white."""
+    flat = [(name, np.full((64, 64, 3), value, np.uint8)) for name, value in (("black", 0), ("white", 255))]
+    return [*((path.stem, read_picture(path)) for path in sorted(folder.iterdir())), *flat]
 
 
 def _stylizer(style: Pixels, weights: Path | None, format_: str, size: int, iterations: int) -> Stylizer:
-    network = load_network(_network(weights), weights=weights)
-    return Stylizer(network, [style], compute=Compute.choose("cpu", format_), size=size, iterations=iterations)
+    return Stylizer(
+        _loaded(weights, format_), [style], compute=Compute.choose("cpu", format_), size=size, iterations=iterations
+    )
+
+
+@functools.cache
+def _loaded(weights: Path | None, format_: str) -> FeatureNetwork:
+    """One for each format, as it is changed to it in place."""
+    return load_network(_network(weights), weights=weights)
 
 
 def memory(weights: Path | None, size: int, iterations: int) -> None:
@@ -145,6 +155,7 @@ def main() -> None:
     parser.add_argument("what", choices=("curve", "precision", "memory"))
     parser.add_argument("pictures", type=Path, nargs="*")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every n-th pair")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--optimizers", nargs="+", choices=typing.get_args(Method), default=typing.get_args(Method))
     parser.add_argument("--iterations", type=int, default=3)
@@ -154,7 +165,8 @@ def main() -> None:
         return
     content, style = args.pictures
     if args.what == "precision":
-        precision(sorted(content.iterdir()), sorted(style.iterdir()), args.weights, args.size, args.iterations)
+        pairs = itertools.product(_pictures(content), _pictures(style))
+        precision(itertools.islice(pairs, 0, None, args.every), args.weights, args.size, args.iterations)
         return
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "out.png")

@@ -58,13 +58,6 @@ class Adam:
         self._age, self._ripe = torch.zeros((2, 1), device=like.device)
         self._betas = torch.tensor(BETAS, device=like.device)
 
-    def begin(self, image: Tensor) -> None:
-        """Start at `image` (N, 3, H, W) with nothing remembered."""
-        for level in self._moments.levels():
-            level.zero_()
-        self._age.zero_()
-        self._ripe.fill_(math.inf)
-
     def resume(self, moments: Moments, *, ripe: float = math.inf) -> None:
         """Go on with `moments`, which are not changed. A pixel that has taken `ripe` whole steps rests; before that its
         steps become shorter, see `pace`."""

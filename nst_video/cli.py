@@ -88,6 +88,8 @@ def _repeated(arguments: Sequence[str]) -> Mapping[str, Any]:
     for option, dependents in recipe.DEPENDENT.items():
         if option_name(option) in given:
             found = {name: value for name, value in found.items() if name not in dependents}
+    if option_name("style") in given and len(found.get("mask", ())) > 1:  # one for each of the styles that were
+        del found["mask"]
     return found
 
 

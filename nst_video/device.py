@@ -99,7 +99,8 @@ class Compute:
                     network, image, content_layers, style_layers, tile=int(tile), guides=guides, make_look=make_look
                 )
 
-            return Look(tiled(style_layers), torch.no_grad()(lambda image: tiled(())(image)[0]))
+            content = tiled(())
+            return Look(tiled(style_layers), torch.no_grad()(lambda image: content(image)[0]))
         quick = self._packed(network, image, content_layers, style_layers)
         if quick is not None:
             return Look(lambda image: quick(self.lower(image), guides), lambda image: quick.features(self.lower(image)))

@@ -11,7 +11,7 @@ from typing import Any
 from nst_video import __version__
 from nst_video.settings import StyleSettings, VideoConfig, option_name
 
-INDIFFERENT = ("clip", "output", "quiet", "log_json", "resume", "device", "threads", "audio", "max_pixels")
+INDIFFERENT = ("clip", "output", "quiet", "log_json", "resume", "device", "threads", "audio", "max_pixels", "memory")
 """What a film may be gone on with differently."""
 PIECES, PIECE = 32, 1 << 16
 """Of a file, so many pieces of so many bytes are looked at, and its length: reading all of it could take minutes."""

@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nst_video.sgd import root_mean_square
+
 HISTORY = 10
 """So many pairs are remembered; 100, as in the paper's code, do no better here."""
 ARMIJO = 1e-4
@@ -25,7 +27,7 @@ CURVED = 1e-8
 
 
 class Lbfgs:
-    """Steps on images of one shape. Its memory keeps its place: 2·`HISTORY` + 3 images."""
+    """Steps on images of one shape. Its memory keeps its place: 2·`HISTORY` + 2 images."""
 
     def __init__(self, like: Tensor) -> None:
         size, device = like.numel(), like.device
@@ -78,7 +80,7 @@ class Lbfgs:
         """Down from the best image seen, by Nocedal's two loops."""
         blocked = ((self._image <= 0) & (self._gradient > 0)) | ((self._image >= 1) & (self._gradient < 0))
         down = -self._gradient.masked_fill(blocked, 0)
-        steepest = rate / down.square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)
+        steepest = rate / root_mean_square(down)
         known = self._curvature.index_select(0, self._newest)
         shares = []
         for age in range(HISTORY):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,19 +38,6 @@ Capture = Callable[[Callable[[], Losses]], Callable[[], Losses]]
 OnIteration = Callable[[int, Tensor, Losses], None]
 
 
-class Rule(Protocol):
-    """How an image is moved. What it remembers keeps its place."""
-
-    def begin(self, image: Tensor) -> None:
-        """Start at `image` (N, 3, H, W) with nothing remembered."""
-
-    def step(self, image: Tensor, gradient: Tensor, loss: Tensor, rate: Tensor) -> None:
-        """Move `image`, in place, after its `loss` and `gradient` were seen. It is clamped afterwards."""
-
-    def best(self, image: Tensor) -> Tensor:
-        """What to show while `image` is being worked on."""
-
-
 class Optimizer:
     """Steps on images of one shape, down one objective.
 
@@ -71,7 +58,8 @@ class Optimizer:
     ) -> None:
         self._objective = objective
         self._image = torch.zeros_like(like).requires_grad_()
-        self._rule: Rule = Adam(like, levels) if method == "adam" else Lbfgs(like) if method == "lbfgs" else Sgd(like)
+        self._rule: Adam | Lbfgs | Sgd
+        self._rule = Adam(like, levels) if method == "adam" else Lbfgs(like) if method == "lbfgs" else Sgd(like)
         self._free, self._fixed = free, None if free is None else torch.zeros_like(like)
         self._rate, self._decay = torch.zeros((2, 1), device=like.device)
         self._replay = None if capture is None else capture(self._iteration)
@@ -101,9 +89,10 @@ class Optimizer:
                 self._fixed.copy_(image)
             self._rate.fill_(learning_rate)
             self._decay.fill_(decay ** (1 / DECAY_ITERATIONS))
-            self._rule.begin(image)
             if isinstance(self._rule, Adam):
                 self._rule.resume(moments, ripe=ripe)
+            else:
+                self._rule.begin(image)
         iterate = self._replay or self._iteration  # not kept: an object that knows its own method outlives its use
         for iteration in range(1, iterations + 1):
             losses = iterate()

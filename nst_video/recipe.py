@@ -18,16 +18,17 @@ from nst_video.pictures import read_note
 from nst_video.settings import ImageConfig, StyleSettings, option_name
 
 DEPENDENT: Mapping[str, tuple[str, ...]] = {
-    "style": ("style_blend", "mask"),
+    "style": ("style_blend",),
+    "init": ("init_noise",),
     "style_layers": ("style_layer_weights",),
     "content_layers": ("content_layer_weights",),
     "network": ("weights",),
     "refine": ("refine_share", "refine_weights"),
-    "optimizer": ("learning_rate", "learning_rate_decay"),
+    "optimizer": ("learning_rate", "learning_rate_decay", "scales"),
     "size": ("scales",),
 }
 """What has no meaning any more when another value of an option is given."""
-INDIFFERENT = ("output", "quiet", "log_json", "plot", "save_every", "threads", "max_pixels")
+INDIFFERENT = ("output", "quiet", "log_json", "plot", "save_every", "max_pixels")
 """What has no part in how a picture looks."""
 
 

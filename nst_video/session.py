@@ -24,7 +24,7 @@ from nst_video.fetch import fetch, is_url, shown
 from nst_video.film import SEGMENT, Film
 from nst_video.fingerprint import fingerprint
 from nst_video.flow import FlowEstimator
-from nst_video.frame import Frame, StreamInfo
+from nst_video.frame import Frame, Pixels, StreamInfo
 from nst_video.image import to_pixels
 from nst_video.optimizer import Losses
 from nst_video.parts import Parts
@@ -125,6 +125,8 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
         painters, notes = _painters(config, settings), recipe.facts(config, settings)
         log = open_log(config, stack)
 
+        stylizer, compute = painters[0].stylizer, painters[0].compute
+
         def keep(iteration: int, image: Tensor) -> None:
             so_far = Painting(content, to_pixels(image), iteration, {})
             path = beside(config.output, iteration, config.iterations)
@@ -136,30 +138,17 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
             tell=lambda done, losses: on_progress(Progress(done, config.iterations, losses)),
             keep=keep,
         )
-        stylizer, compute = painters[0].stylizer, painters[0].compute
-        seconds, changes, interrupted = dict[str, float](), list[tuple[int, str]](), False
+        seconds, interrupted = dict[str, float](), False
         try:
-            for painter in painters:
+            while painters:  # one that is done is let go of, and its memory with it
+                painter = painters.pop(0)
                 stylizer, compute = painter.stylizer, painter.compute
-                for stage in painter.stages:
-                    changes.append((watch.done, f"{painter.network}, {stage.size} px"))
-                    prepared = stylizer.prepare(content, None, size=stage.size)
-                    worked = prepared.content
-                    # Only the picture goes on: an optimiser's memory of another size or network misleads it.
-                    painting, state = stylizer.paint(
-                        prepared,
-                        slowed(settings, watch.done),
-                        None,
-                        iterations=stage.iterations,
-                        start=start(config, worked) if watch.image is None else resized(watch.image, worked),
-                        on_iteration=watch,
-                    )
-                    watch.image = state.image
-                    seconds = {name: seconds.get(name, 0.0) + value for name, value in painting.seconds.items()}
+                for name, value in _descend(painter, content, config, settings, watch).items():
+                    seconds[name] = seconds.get(name, 0.0) + value
         except KeyboardInterrupt:
             if watch.image is None:
                 raise
-            interrupted = True
+            interrupted, notes = True, {**notes, "saved_after": watch.done}
         assert watch.image is not None  # a plan has one iteration at least
         image, curve = watch.image, watch.curve()
         losses = {name: values[-1] for name, values in curve.items()}
@@ -167,8 +156,8 @@ def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgr
         saved = time.perf_counter()
         write_picture(config.output, painted.pixels, notes)
         if config.plot is not None:
-            drawn = plot_losses(config.plot.suffix, weighted(curve, settings), changes if len(changes) > 1 else [])
-            write_file(config.plot, drawn)
+            changes = watch.changes if len(watch.changes) > 1 else []
+            write_file(config.plot, plot_losses(config.plot.suffix, weighted(curve, settings), changes))
         write_log(log, Frame(painted.pixels, 0, 0, Fraction(1)), painted, {"write": time.perf_counter() - saved})
     return Summary(
         config.output,
@@ -190,13 +179,37 @@ class _Painter:
     stages: list[Stage]
 
 
+def _descend(
+    painter: _Painter, content: Pixels, config: ImageConfig, settings: StyleSettings, watch: Watch
+) -> dict[str, float]:
+    """Paint at all sizes of a painter, on from what `watch` has seen last; the seconds, by what they went into."""
+    seconds = dict[str, float]()
+    for stage in painter.stages:
+        watch.changes.append((watch.done, f"{painter.network}, {stage.size} px"))
+        prepared = painter.stylizer.prepare(content, None, size=stage.size)
+        worked = prepared.content
+        # Only the picture goes on: an optimiser's memory of another size or network misleads it.
+        painting, state = painter.stylizer.paint(
+            prepared,
+            slowed(settings, watch.done),
+            None,
+            iterations=stage.iterations,
+            start=start(config, worked) if watch.image is None else resized(watch.image, worked),
+            on_iteration=watch,
+        )
+        watch.image = state.image
+        seconds = {name: seconds.get(name, 0.0) + value for name, value in painting.seconds.items()}
+    return seconds
+
+
 def _painters(config: ImageConfig, settings: StyleSettings) -> list[_Painter]:
     """Who paints a still picture, and at which sizes: `--network`, then `--refine` at the last size."""
     last = config.refine_iterations
     painters = []
     if last < config.iterations:
         first = replace(config, pooling="max") if last and config.network == "lite" else config  # it has no other
-        plan = stages(config.size, config.iterations - last, config.scales)
+        scales = 1 if config.optimizer == "sgd" else config.scales
+        plan = stages(config.size, config.iterations - last, scales)
         stylizer, compute, _ = make_stylizer(first, settings, iterations=1, method=config.optimizer)
         painters.append(_Painter(config.network, stylizer, compute, plan))
     if last and config.refine != "none":
@@ -391,7 +404,8 @@ def _check_image(config: ImageConfig, settings: StyleSettings) -> None:
     check_output(config.output, PICTURE_SUFFIXES, inputs)
     taken = {path.resolve() for path in inputs}
     for path in between:
-        if path.is_dir() or path.resolve() in taken or (path.exists() and any(map(path.samefile, taken))):
+        same = path.exists() and any(other.exists() and path.samefile(other) for other in taken)
+        if same or path.is_dir() or path.resolve() in taken:
             name = f"choose another name than {config.output}"
             raise SinkError(f"--save-every would write over {path}, an input or a folder; {name}")
     written = (*inputs, config.output, *between)

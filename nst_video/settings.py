@@ -89,7 +89,7 @@ class StyleSettings(_Checked):
     tv_weight: float = setting(
         0.3,
         low=0,
-        help="total variation: smooths speckle away, which a strong content that is begun from noise has most of",
+        help="total variation: smooths speckle; raise it for a strong content begun from noise",
     )
     stability: float = setting(
         0.5,
@@ -274,7 +274,8 @@ class ImageConfig(ConvertConfig):
         high=8,
         commands=("image",),
         words=MappingProxyType({"auto": 0}),
-        help="sizes to paint at, each twice the one before, up to --size; auto: 1 below 512 pixels, else from 128 on",
+        help="sizes to paint at, each twice the one before, up to --size; auto: 1 below 512 pixels and for sgd, else "
+        "from 128 pixels on",
     )
     init: Path | str = setting(
         "content",
@@ -338,6 +339,10 @@ class ImageConfig(ConvertConfig):
 
     def check_descent(self, settings: StyleSettings) -> None:
         """Raise `SettingsError` if the optimiser has no use for what is asked of it."""
+        if self.optimizer == "sgd" and (self.scales > 1 or self.refine_iterations):
+            raise SettingsError(
+                "--optimizer sgd keeps one rate, found at its first step: no --scales, no --refine with it"
+            )
         if self.optimizer == "lbfgs" and settings.learning_rate_decay != 1:
             raise SettingsError("--learning-rate-decay is of no use with --optimizer lbfgs, which finds its own steps")
 

@@ -6,6 +6,12 @@ import torch
 from torch import Tensor
 
 
+def root_mean_square(gradient: Tensor) -> Tensor:
+    """Of all that is not 0, as it is behind a mask; never 0 itself."""
+    counted = torch.count_nonzero(gradient).clamp_min(1)
+    return (gradient.square().sum() / counted).sqrt().clamp_min(torch.finfo(torch.float32).tiny)
+
+
 class Sgd:
     """x ← x − λ∇, with one λ from the first step to the last but for the learning rate's decay.
 
@@ -22,8 +28,7 @@ class Sgd:
 
     def step(self, image: Tensor, gradient: Tensor, loss: Tensor, rate: Tensor) -> None:
         """Move `image` (N, 3, H, W), in place, against its `gradient`."""
-        first = gradient.square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny).reciprocal()
-        self._scale.copy_(torch.where(self._scale == 0, first, self._scale))
+        self._scale.copy_(torch.where(self._scale == 0, 1 / root_mean_square(gradient), self._scale))
         image.sub_(gradient * (self._scale * rate))
 
     def best(self, image: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import queue
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -128,13 +129,8 @@ def write_picture(output: Path, pixels: Pixels, facts: Mapping[str, Any] | None 
     if facts is not None and output.suffix.lower() == ".png":
         _write_png(output, pixels, facts)
         return
-    partial = _partial(output)
-    try:
+    with _whole(output) as partial:
         imageio.imwrite(partial, pixels, plugin="pillow", quality=95)  # formats without loss ignore the quality
-    except (OSError, ValueError) as error:  # a full disk; more pixels than the format has room for
-        partial.unlink(missing_ok=True)
-        raise WorkError(f"cannot write {output}: {getattr(error, 'strerror', None) or error}") from None
-    _rename(partial, output)
 
 
 def write_file(output: Path, content: bytes) -> None:
@@ -143,13 +139,8 @@ def write_file(output: Path, content: bytes) -> None:
     Raises:
         WorkError: it could not be written.
     """
-    partial = _partial(output)
-    try:
+    with _whole(output) as partial:
         partial.write_bytes(content)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WorkError(f"cannot write {output}: {error.strerror or error}") from None
-    _rename(partial, output)
 
 
 class Recorder:
@@ -288,13 +279,8 @@ def _write_png(path: Path, pixels: Pixels, facts: Mapping[str, Any]) -> None:
     notes = PngInfo()
     notes.add_text("Software", "nst_video")
     notes.add_text(NOTE, json.dumps(facts))
-    partial = _partial(path)
-    try:
+    with _whole(path) as partial:
         Image.fromarray(np.ascontiguousarray(pixels)).save(partial, pnginfo=notes, compress_level=3)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WorkError(f"cannot write {path}: {error.strerror or error}") from None
-    _rename(partial, path)
 
 
 class VirtualCamera:
@@ -325,6 +311,24 @@ class VirtualCamera:
 
     def close(self) -> None:
         self._camera.close()
+
+
+@contextmanager
+def _whole(output: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `output` once that is done; whatever goes wrong, nothing is left of it.
+
+    Raises:
+        WorkError: it could not be written.
+    """
+    partial = _partial(output)
+    try:
+        yield partial
+    except BaseException as error:  # Ctrl-C, too
+        partial.unlink(missing_ok=True)
+        if isinstance(error, (OSError, ValueError)):  # a full disk; more pixels than the format has room for
+            raise WorkError(f"cannot write {output}: {getattr(error, 'strerror', None) or error}") from None
+        raise
+    _rename(partial, output)
 
 
 def _rename(partial: Path, output: Path) -> None:

@@ -88,6 +88,8 @@ class Watch:
         self._iterations, self._keep_at, self._tell, self._keep = iterations, set(keep_at), tell, keep
         self._curve: Tensor | None = None
         self.done = 0
+        self.changes = list[tuple[int, str]]()
+        """After how many iterations something else began, and what."""
         self.image: Tensor | None = None
         """As it is; the optimiser goes on working on it."""
 
@@ -96,8 +98,8 @@ class Watch:
         if self._curve is None:
             self._curve = torch.zeros((self._iterations, len(losses)), device=image.device)
         torch.stack(losses, out=self._curve[self.done])
-        self.image = image
         self.done += 1
+        self.image = image  # after this, there is something to keep
         if self.done in self._keep_at:
             self._keep(self.done, image)
         if self.done % REPORT_EVERY == 0 or self.done == self._iterations:
@@ -121,6 +123,6 @@ def weighted(curve: dict[str, list[float]], settings: StyleSettings) -> dict[str
 
 
 def slowed(settings: StyleSettings, done: int) -> StyleSettings:
-    """The settings of what comes after `done` iterations: the learning rate has decayed, and nothing is held on to."""
+    """The settings of what comes after `done` iterations: the learning rate has decayed."""
     rate = settings.learning_rate * settings.learning_rate_decay ** (done / DECAY_ITERATIONS)
-    return replace(settings, learning_rate=max(rate, LOWEST_RATE), temporal_weight=0.0)
+    return replace(settings, learning_rate=max(rate, LOWEST_RATE))

@@ -148,6 +148,7 @@ class Stylizer:
         self._memory = tuple(memory)
         self._method: Method = method
         self._masks = [torch.from_numpy(mask)[None, None] for mask in masks]
+        self._sized_masks: dict[tuple[int, int], Tensor] = {}
         self._limit = limit
         self._grams: dict[int, dict[str, Tensor]] = {}
         self._grams_are_of: object = None
@@ -247,7 +248,8 @@ class Stylizer:
 
     def _wanted(self, iterations: int, beginning: _Beginning, settings: StyleSettings) -> int:
         """How many of `iterations` a frame is worth: all, unless next to nothing in it is left to be painted."""
-        unripe = float(pace(beginning.moments.ripeness, self._ripe(settings)).mean())
+        paces, masks = pace(beginning.moments.ripeness, self._ripe(settings)), self._fitted_masks(beginning.image)
+        unripe = float((paces if masks is None else paces[_free(masks)]).mean())
         return math.ceil(iterations * min(1.0, unripe / BUSY)) if unripe > DONE else 0
 
     def finish(self, painting: Painting, settings: StyleSettings) -> Painted:
@@ -277,15 +279,10 @@ class Stylizer:
             result, hue=settings.hue, saturation=settings.saturation, brightness=settings.brightness
         ).clamp(0, 1)
         share: Tensor | float = settings.strength
-        if self._masks:
-            covered = torch.cat([_fitted(mask, content) for mask in self._masks]).sum(0, keepdim=True)
-            share = share * covered.clamp(0, 1).to(content)
+        masks = self._fitted_masks(content)
+        if masks is not None:
+            share = share * masks.sum(0, keepdim=True).clamp(0, 1)
         return to_pixels(content + share * (result - content))
-
-    def worked(self, pixels: Pixels) -> Tensor:
-        """A frame as the image that the optimiser would work on."""
-        small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], self._size))
-        return to_image(small, self._compute.device)
 
     def _carry(self, state: State, prepared: Prepared, settings: StyleSettings) -> _Beginning | None:
         """The last result and its moments moved to where things are now, holes filled from earlier results or the
@@ -305,25 +302,43 @@ class Stylizer:
             return None
         image = torch.where(motion.moved > 0, backward_warp(state.image, motion.flow, sharp=True), state.image)
         image = (image + motion.change).clamp_(0, 1)
-        found, confidence = motion.visible, motion.confidence
+        visible = self._painted_before(motion.visible, motion.flow)
+        found, confidence = visible, self._painted_before(motion.confidence, motion.flow)
         for ago, older in prepared.recalled:
             if ago - 2 < len(state.earlier):
+                seen = self._painted_before(older.visible, older.flow)
                 remembered = backward_warp(state.earlier[ago - 2], older.flow, sharp=True).clamp_(0, 1)
-                image = torch.lerp(image, remembered, older.visible)
-                found, confidence = found + older.visible, confidence * (1 - older.visible) + older.visible
+                image = torch.lerp(image, remembered, seen)
+                found, confidence = found + seen, confidence * (1 - seen) + seen
         image = torch.lerp(_tinted(content, image, found), image, found)
         ripeness = backward_warp(state.moments.ripeness, motion.flow)
         repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
-        ripeness = ripeness * motion.visible * (1 - repainted).clamp_(min=0) - settings.blur_cost * motion.moved
+        ripeness = ripeness * visible * (1 - repainted).clamp_(min=0) - settings.blur_cost * motion.moved
         moments = _carry_moments(state.moments, motion.flow, ripeness.clamp_(min=0) if same else ripeness.zero_())
         return _Beginning(image, moments, Held(image, confidence) if same else None)
+
+    def _painted_before(self, visible: Tensor, flow: Tensor) -> Tensor:
+        """Of what was visible before, (1, 1, H, W), what was painted: nothing that comes out from behind a mask was."""
+        masks = self._fitted_masks(visible)
+        return visible if masks is None else visible * backward_warp(_free(masks).float(), flow)
+
+    def _fitted_masks(self, image: Tensor) -> Tensor | None:
+        """The masks (R, 1, H, W) at the size of `image` and beside it; None without any. Those of the last two sizes
+        are kept: a film asks for them with every frame."""
+        if not self._masks:
+            return None
+        size = (image.shape[2], image.shape[3])
+        if size not in self._sized_masks:
+            self._sized_masks = dict(list(self._sized_masks.items())[-1:])
+            self._sized_masks[size] = torch.cat([_fitted(mask, image) for mask in self._masks])
+        return self._sized_masks[size]
 
     def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:
         """The easel for images of this shape and settings of this kind: the last one, if it fits."""
         key = (content.shape, settings.content_layers, settings.style_layers, settings.loss)
         if self._easel is None or self._easel.key != key:
             self._easel = None  # its memory is free for the next one
-            masks = torch.cat([_fitted(mask, content) for mask in self._masks]) if self._masks else None
+            masks = self._fitted_masks(content)
             guides = {} if masks is None else self._guides(masks, settings.style_layers)
             look = self._compute.look(
                 self._network,
@@ -335,19 +350,19 @@ class Stylizer:
             )
             shares = (1.0,) if masks is None else masks.mean((1, 2, 3)).tolist()
             objective = Objective(look.whole, content, settings, every_term=self._compute.captures, shares=shares)
-            free = None if masks is None else masks.amax(0, keepdim=True) > 0
+            free = None if masks is None else _free(masks)
             capture = self._compute.capture if self._compute.captures else None
             optimizer = Optimizer(objective, content, method=self._method, free=free, capture=capture)
             self._easel = _Easel(key, look, objective, optimizer, free)
         return self._easel
 
     def _guides(self, masks: Tensor, layers: Sequence[str]) -> dict[str, Guide]:
-        """Where each style goes, (R, 1, H, W), as the layers see it."""
+        """How much each value of a layer counts for each style, by the masks (R, 1, H, W)."""
         guides = {}
         for layer in layers:
             spacing = self._network.spacing(layer)
-            weights = F.adaptive_avg_pool2d(masks, (masks.shape[2] // spacing, masks.shape[3] // spacing))[:, 0]
-            guides[layer] = Guide(weights, weights.sum((1, 2)).clamp_min(torch.finfo(torch.float32).tiny))
+            weights = F.avg_pool2d(masks, spacing)[:, 0]  # of a last row that is cut short, no layer knows
+            guides[layer] = Guide(weights, weights.sum((1, 2)).clamp_min(1e-6))
         return guides
 
     def _style_grams(self, settings: StyleSettings, content: Tensor, palette: Tensor | None) -> dict[str, Tensor]:
@@ -379,6 +394,11 @@ class Stylizer:
                     share = torch.cat((blended[layer], share)) if apart else blended[layer] + share
                 blended[layer] = share
         return blended
+
+
+def _free(masks: Tensor) -> Tensor:
+    """Where anything is to be painted, (1, 1, H, W), by masks (R, 1, H, W)."""
+    return masks.amax(0, keepdim=True) > 0
 
 
 def _fitted(mask: Tensor, image: Tensor) -> Tensor:

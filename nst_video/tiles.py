@@ -37,12 +37,19 @@ class Span:
 
 def spans(side: int, tile: int, around: int, grid: int) -> list[Span]:
     """A side cut into equal pieces of at most `tile` pixels, each with `around` pixels more where there are any; all
-    cuts lie on the `grid`."""
+    cuts lie on the `grid`. What is cut out has one length, but for the last of an odd side: a network that is laid out
+    for one shape serves for all."""
     cells = max(1, side // grid)
     pieces = min(cells, max(1, math.ceil(side / max(tile, grid))))
     cuts = [round(cells * piece / pieces) * grid for piece in range(pieces)] + [side]
     margin = math.ceil(around / grid) * grid
-    return [Span(begin, end, max(0, begin - margin), min(side, end + margin)) for begin, end in pairwise(cuts)]
+    length = max(end - begin for begin, end in pairwise(cuts)) + 2 * margin
+    furthest = max(0, (side - length) // grid * grid)
+    found = []
+    for begin, end in pairwise(cuts):
+        first = min(max(0, begin - margin), furthest)
+        found.append(Span(begin, end, first, side if first == furthest else first + length))
+    return found
 
 
 class TiledLook:

@@ -30,7 +30,7 @@ ROOMS: dict[str, str] = {
     "scene": "flow frame",
     "adam": "",
     "sgd": "",
-    "lbfgs": "",
+    "lbfgs": "sgd",
     "optimizer": "adam lbfgs sgd",
     "weights": "errors image networks pictures resources",
     "ffmpeg": "errors frame settings",

@@ -467,7 +467,7 @@ def test_help_tells_every_option_of_a_picture_with_its_default(capsys: pytest.Ca
     for option, words in {
         "--optimizer {adam,lbfgs,sgd}": "(default: adam)",
         "--learning-rate-decay RATIO": "every 100 iterations (default: 1.0)",
-        "--scales auto|INT": "up to --size; auto: 1 below 512 pixels, else from 128 on (default: auto)",
+        "--scales auto|INT": "auto: 1 below 512 pixels and for sgd, else from 128 pixels on (default: auto)",
         "--init content|style|noise|blend|PICTURE": "(default: content)",
         "--init-noise RATIO": "(default: 0.5 in blend, 1 in noise, else 0)",
         "--save-every N": "after iteration 1, N, 2N, … beside the result (default: never)",
@@ -591,13 +591,18 @@ def test_what_is_given_besides_counts_more(
     besides: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("--style a.png", {"style": (Path("a.png"),), "mask": ()}, {}),  # which were for the other styles
         ("--style=a.png --style b.png", {"style": (Path("a.png"), Path("b.png")), "mask": ()}, {}),
+        ("--init blend", {"init": "blend", "init_noise": None}, {}),
         ("--style a.png --mask m.png", {"style": (Path("a.png"),), "mask": (Path("m.png"),)}, {}),
         ("--size 32", {"size": 32, "scales": 0}, {}),
         ("--style-layers relu1_1 relu2_1", {}, {"style_layers": ("relu1_1", "relu2_1"), "style_layer_weights": ()}),
         ("--mask m.png", {"mask": (Path("m.png"),)}, {}),
-        ("--init content --scales auto", {"init": "content", "scales": 0}, {}),
-        ("--init a.png --iterations 5 --seed 0", {"init": Path("a.png"), "iterations": 5, "seed": 0}, {}),
-        ("--optimizer sgd --quiet", {"optimizer": "sgd", "quiet": True}, {}),
+        ("--init content --scales auto", {"init": "content", "init_noise": None, "scales": 0}, {}),
+        (
+            "--init a.png --iterations 5 --seed 0",
+            {"init": Path("a.png"), "init_noise": None, "iterations": 5, "seed": 0},
+            {},
+        ),
+        ("--optimizer sgd --quiet", {"optimizer": "sgd", "scales": 0, "quiet": True}, {}),
         ("--save-every 4 --plot p.svg", {"save_every": 4, "plot": Path("p.svg")}, {}),
         ("--hue 0", {}, {"hue": 0}),
         ("--no-photorealistic", {}, {"photorealistic": False}),

@@ -44,7 +44,6 @@ def test_the_same_is_the_same_also_through_json(files: dict[str, Path]) -> None:
 
 CHANGES: dict[str, Any] = {
     "size": 321,
-    "memory": 1.0,
     "iterations": 11,
     "network": "vgg19",
     "pooling": "avg",
@@ -89,7 +88,7 @@ def test_every_option_is_either_looked_at_or_named_as_indifferent(files: dict[st
 def test_where_and_how_it_is_computed_and_told_makes_no_difference(files: dict[str, Path], tmp_path: Path) -> None:
     other = facts(
         files, output=tmp_path / "other.mp4", quiet=True, log_json=tmp_path / "log", resume=True, device="cpu",
-        threads=3, audio=False, max_pixels=99,
+        threads=3, audio=False, max_pixels=99, memory=1.0,
     )  # fmt: skip
     assert other == facts(files)
 

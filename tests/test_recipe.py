@@ -28,7 +28,8 @@ from nst_video.sinks import Album, write_picture
 CHANGED: dict[str, Any] = {
     "style": (Path("a.png"), Path("Größe ★/b.png")), "size": 200, "iterations": 33, "network": "vgg19",
     "weights": Path("w.pth"), "pooling": "avg", "device": "cpu", "precision": "bf16", "seed": 5,
-    "mask": (Path("m.png"), Path("n.png")), "memory": 2.5, "content": Path("content.jpg"), "optimizer": "sgd",
+    "mask": (Path("m.png"), Path("n.png")), "memory": 2.5, "threads": 3, "content": Path("content.jpg"),
+    "optimizer": "sgd",
     "scales": 2, "init": Path("start.png"), "init_noise": 0.25, "refine": "vgg19-caffe", "refine_share": 0.3,
     "refine_weights": Path("r.pth"), "content_weight": 2.0, "style_weight": 3, "tv_weight": 0, "loss": "paper",
     "content_layers": ("relu1_1", "relu2_1"), "content_layer_weights": (3.0, 1), "style_layers": ("relu3_1",),
@@ -127,7 +128,6 @@ def test_what_has_no_part_in_the_looks_is_not_in_it(tmp_path: Path) -> None:
         "log_json": Path("l"),
         "plot": Path("p.svg"),
         "save_every": 3,
-        "threads": 2,
     }
     facts = recipe.facts(dataclasses.replace(config, max_pixels=9, **others), settings)
     assert facts == recipe.facts(config, settings)
@@ -137,7 +137,7 @@ def test_what_has_no_part_in_the_looks_is_not_in_it(tmp_path: Path) -> None:
 
 
 def test_what_has_no_part_in_the_looks_is_not_read_either(noted: Noted) -> None:
-    told = {"output": "/etc/passwd", "quiet": True, "log_json": "l", "plot": 7, "save_every": 3, "threads": 2}
+    told = {"output": "/etc/passwd", "quiet": True, "log_json": "l", "plot": 7, "save_every": 3}
     assert recipe.read(noted(json.dumps({**told, "max_pixels": 1, "stability": 1.0, "nonsense": [], "hue": 3}))) == {
         "hue": 3
     }

@@ -86,3 +86,20 @@ def test_where_nothing_pulls_nothing_moves() -> None:
 def test_what_is_shown_is_the_image_itself() -> None:
     image = start()
     assert Sgd(image).best(image) is image
+
+
+def test_what_lies_behind_a_mask_does_not_lengthen_the_steps_elsewhere() -> None:
+    image, gradient = start(), torch.zeros(SHAPE)
+    gradient[..., :4] = 0.5
+    before, rule = image.clone(), Sgd(image)
+    rule.begin(image)
+    rule.step(image, gradient, torch.zeros(()), torch.tensor([0.02]))
+    assert torch.allclose((before - image)[..., :4], torch.tensor(0.02))
+    assert torch.equal(image[..., 4:], before[..., 4:])
+
+
+def test_without_any_gradient_nothing_moves() -> None:
+    image, rule = start(), Sgd(start())
+    rule.begin(image)
+    rule.step(image, torch.zeros(SHAPE), torch.zeros(()), torch.tensor([0.02]))
+    assert torch.equal(image, start())

@@ -276,7 +276,6 @@ def test_what_comes_later_is_slower_and_holds_on_to_nothing() -> None:
     for done, rate in ((0, 0.02), (50, 0.01), (100, 0.005), (200, 0.00125)):
         found = slowed(settings, done)
         assert found.learning_rate == pytest.approx(rate)
-        assert found.temporal_weight == 0
         assert (found.hue, found.learning_rate_decay) == (5, 0.25)
     assert slowed(StyleSettings(learning_rate=0.02), 10_000).learning_rate == 0.02
 

@@ -149,7 +149,7 @@ def test_given_a_start_the_first_frame_begins_there() -> None:
     noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     painted, _ = stylizer.step(CONTENT, StyleSettings(), None, start=noise)
     assert painted.losses["content"] > 0.1
-    worked = stylizer.step(CONTENT, StyleSettings(), None, start=stylizer.worked(CONTENT))[0]
+    worked = stylizer.step(CONTENT, StyleSettings(), None, start=stylizer.prepare(CONTENT, None).content)[0]
     assert np.array_equal(worked.pixels, stylizer.step(CONTENT, StyleSettings(), None)[0].pixels)
 
 
@@ -650,7 +650,7 @@ def test_where_the_mask_is_black_the_content_stays_and_grey_lies_in_between(shap
     grey = where[0] == 0.5
     assert difference(enlarged[:, grey].astype(np.uint8), frame[:, grey]) > 3
     free = resize(torch.from_numpy(where)[None, None], (48, 64))[0, 0, 0] > 0
-    content = stylizer.worked(frame)
+    content = stylizer.prepare(frame, None).content
     still = torch.arange(64) < int(free.float().argmax()) - 2
     assert torch.allclose(state.image[..., still], content[..., still], atol=1e-6)
 
@@ -667,7 +667,7 @@ def test_a_start_does_not_show_where_the_mask_is_black() -> None:
     noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     stylizer = make(iterations=2, masks=[mask(0, 1)])
     painted, state = stylizer.step(CONTENT, StyleSettings(), None, start=noise)
-    assert torch.allclose(state.image[..., :32], stylizer.worked(CONTENT)[..., :32], atol=1e-6)
+    assert torch.allclose(state.image[..., :32], stylizer.prepare(CONTENT, None).content[..., :32], atol=1e-6)
     assert np.array_equal(painted.unfinished[:, :32], CONTENT[:, :32])
     assert difference(painted.unfinished[:, 32:], CONTENT[:, 32:]) > 20
 
@@ -726,6 +726,30 @@ def test_a_mask_stays_where_it_is_while_the_film_goes_on(use_flow: bool) -> None
         assert painted.losses["temporal"] > 0 if number else painted.losses["temporal"] == 0
     assert state is not None
     assert state.moments.age == 24
+
+
+def test_what_comes_out_from_behind_a_mask_is_painted_like_what_comes_into_view() -> None:
+    """It is known there as a photograph, however long it has been; it must neither be held on to nor taken for ripe."""
+    wide = blobs(48, 160, seed=8)
+    frames = [np.ascontiguousarray(wide[:, at : at + 64]) for at in [60] * 12 + [*range(58, 40, -2)]]  # to the right
+    ends = {}
+    for kind, masks in {"mask": [mask(0, 1)], "whole": []}.items():
+        stylizer, state = make(iterations=3, first_iterations=12, masks=masks), None
+        for frame in frames:
+            painted, state = stylizer.step(frame, StyleSettings(), state)
+        ends[kind] = np.abs(painted.pixels.astype(np.float64) - frames[-1])
+    entered = slice(32, 44)
+    assert ends["mask"][:, :32].max() == 0
+    assert ends["mask"][:, entered].mean() > 0.6 * ends["whole"][:, :12].mean()
+
+
+def test_a_small_mask_gets_as_many_iterations_as_a_large_one() -> None:
+    """Whether there is anything left to paint is asked of what is painted."""
+    where = mask(0)
+    where[:4, :4] = 1
+    stylizer = make(iterations=4, masks=[where])
+    _, state = stylizer.step(CONTENT, StyleSettings(), None)
+    assert stylizer.step(CONTENT, StyleSettings(), state)[0].iterations == 4
 
 
 @pytest.mark.parametrize("colors", ["luminance", "histogram"])

@@ -328,10 +328,11 @@ class Stylizer:
         if not self._masks:
             return None
         size = (image.shape[2], image.shape[3])
-        if size not in self._sized_masks:
-            self._sized_masks = dict(list(self._sized_masks.items())[-1:])
-            self._sized_masks[size] = torch.cat([_fitted(mask, image) for mask in self._masks])
-        return self._sized_masks[size]
+        kept = self._sized_masks  # replaced as a whole: `paint` and `finish` run in two threads
+        if size not in kept:
+            fitted = torch.cat([_fitted(mask, image) for mask in self._masks])
+            self._sized_masks = kept = {**dict(list(kept.items())[-1:]), size: fitted}
+        return kept[size]
 
     def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:
         """The easel for images of this shape and settings of this kind: the last one, if it fits."""

@@ -145,7 +145,7 @@ class Ours:
         look = compute.look(network, content, CONTENT_LAYERS, STYLE_LAYERS)
         objective = Objective(look.whole, content, SETTINGS, every_term=compute.captures)
         with torch.no_grad():
-            grams = network.look(compute.lower(style), (), STYLE_LAYERS)[1]
+            grams = network.look(style, (), STYLE_LAYERS)[1]
         objective.aim(SETTINGS, look.content(content), grams)
         self._optimizer = Optimizer(objective, content, capture=compute.capture if compute.captures else None)
         self.image, self._moments = content, Moments.zero(content)

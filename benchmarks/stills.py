@@ -1,14 +1,14 @@
 """Still pictures: how soon the loss falls, what half precision costs, how much memory it takes.
 
     python -m benchmarks.stills curve CONTENT STYLE --weights vgg19.safetensors [--size 512 --optimizers adam lbfgs sgd]
-    python -m benchmarks.stills precision FOLDER_OF_CONTENTS FOLDER_OF_STYLES [--weights …] [--size 128 --every 1]
+    python -m benchmarks.stills precision CONTENTS STYLES [--weights …] [--size 128 --every 1 --starts 1]
     python -m benchmarks.stills memory [--weights …] [--size 512 --iterations 3]
 
 *curve*: the loss after 100, 200 and 500 evaluations, and as a multiple of the last; by each optimiser, at one size and
-coarse to fine (then each number is a run of its own). *precision*: every content with every style, and both with black
-and white, in fp32 and in half precision; the loss of what came out, seen in fp32. *memory*: peak of the resident memory
-above that of an interpreter that has imported torch, in a process of its own: ours, and the loop as it is usually
-written. Without `--weights` all of it is done by `lite`.
+coarse to fine (then each number is a run of its own). *precision*: every content of a folder with every style of
+another, and both with black and white, in fp32 and in half precision; the loss of what came out, seen in fp32, as the
+mean over some starts. *memory*: peak of the resident memory above that of an interpreter that has imported torch, in a
+process of its own: ours, and the loop as it is usually written. Without `--weights` all of it is done by `lite`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
 
 EVALUATIONS = (100, 200, 500)
+JITTER = 0.25 / 255
 SETTINGS = StyleSettings()
 Pair = tuple[tuple[str, Pixels], tuple[str, Pixels]]
 
@@ -64,21 +65,41 @@ def curve(config: ImageConfig, optimizers: Sequence[Method]) -> None:
         print(f"{optimizer + (', one size' if scales == 1 else ', coarse to fine'):24}{cells}", flush=True)
 
 
-def precision(pairs: Iterable[Pair], weights: Path | None, size: int, iterations: int) -> None:
-    """Print, for every pair, the loss in fp32 and how much more it is after half precision."""
-    ends = []
+def precision(pairs: Iterable[Pair], weights: Path | None, size: int, iterations: int, starts: int) -> None:
+    """Print, for every pair, the loss in fp32 and how much more it is after half precision.
+
+    The way down is chaotic: a start that differs by a quarter of a grey level ends elsewhere. So each is the mean over
+    as many such `starts`, and what fp32 differs from itself by is told beside it.
+    """
+    half_format = Compute.choose("cpu").name.rsplit(", ", 1)[-1]
+    ends, clear = list[float](), 0
     for (content, seen), (style, wanted) in pairs:
-        found = {}
-        for format_ in ("fp32", Compute.choose().name.rsplit(", ", 1)[-1]):
-            image = _stylizer(wanted, weights, format_, size, iterations).step(seen, SETTINGS, None)[1].image
-            judge = _stylizer(wanted, weights, "fp32", size, 1)
-            found[format_] = judge.step(seen, SETTINGS, None, start=image)[0].losses["total"]
-        full, half = found.values() if len(found) > 1 else (*found.values(), *found.values())
-        ends.append(half / full - 1)
-        print(f"{content:28} {style:34} {full:.5f} {half:.5f} {100 * ends[-1]:+.2f} %", flush=True)
+        judge = _stylizer(wanted, weights, "fp32", size, 1)
+        image = judge.prepare(seen, None).content
+        found = dict[str, list[float]]()
+        for format_ in dict.fromkeys(("fp32", half_format)):
+            painter = _stylizer(wanted, weights, format_, size, iterations)
+            for number in range(starts):
+                dice = torch.Generator().manual_seed(number)
+                shaken = (image + JITTER * (2 * torch.rand(image.shape, generator=dice) - 1)).clamp_(0, 1)
+                painted = painter.step(seen, SETTINGS, None, start=shaken)[1].image
+                losses = judge.step(seen, SETTINGS, None, start=painted)[0].losses
+                found.setdefault(format_, []).append(losses["total"])
+        full, half = found["fp32"], found[half_format]
+        mean = statistics.mean(full)
+        ends.append(statistics.mean(half) / mean - 1 if mean else math.nan)
+        scatter = statistics.stdev(full) / mean if mean and starts > 1 else 0.0
+        error = math.sqrt((scatter**2 + (statistics.stdev(half) / mean) ** 2) / starts) if scatter else 0.0
+        clear += abs(ends[-1]) > max(0.01, 2 * error)
+        print(
+            f"{content:22} {style:32} {mean:.5f} {100 * ends[-1]:+6.2f} % ± {100 * error:.2f}; fp32 itself scatters by "
+            f"{100 * scatter:.2f} %, finite: {all(map(math.isfinite, half))}",
+            flush=True,
+        )
     within = sum(abs(end) <= 0.01 for end in ends)
     print(
-        f"{len(ends)} pairs: {within} within 1 %; median {100 * statistics.median(ends):+.2f} %, from "
+        f"{len(ends)} pairs, {starts} starts: {within} within 1 %, {clear} beyond it and beyond what chance explains; "
+        f"mean {100 * statistics.mean(ends):+.2f}, median {100 * statistics.median(ends):+.2f} %, from "
         f"{100 * min(ends):+.2f} to {100 * max(ends):+.2f} %; not finite: {sum(map(math.isnan, ends))}"
     )
 
@@ -156,6 +177,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, nargs="*")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every n-th pair")
+    parser.add_argument("--starts", type=int, default=1, metavar="N", help="runs of each pair, from nearly one start")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--optimizers", nargs="+", choices=typing.get_args(Method), default=typing.get_args(Method))
     parser.add_argument("--iterations", type=int, default=3)
@@ -166,7 +188,7 @@ def main() -> None:
     content, style = args.pictures
     if args.what == "precision":
         pairs = itertools.product(_pictures(content), _pictures(style))
-        precision(itertools.islice(pairs, 0, None, args.every), args.weights, args.size, args.iterations)
+        precision(itertools.islice(pairs, 0, None, args.every), args.weights, args.size, args.iterations, args.starts)
         return
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "out.png")

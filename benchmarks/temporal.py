@@ -231,7 +231,7 @@ def ruder(network: FeatureNetwork, frames: list[Pixels], style: Pixels, size: in
     optimizer = Optimizer(objective, content)
     picture = resize(to_image(style), fit(style.shape[0], style.shape[1], size))
     with torch.no_grad():
-        grams = network.look(compute.lower(picture), (), STYLE_LAYERS)[1]
+        grams = network.look(picture, (), STYLE_LAYERS)[1]
     results, image, begun = list[Pixels](), content, time.perf_counter()
     for i, frame in enumerate(tqdm(frames, leave=False, mininterval=10)):
         content, held = to_image(frame), None

@@ -70,11 +70,12 @@ class Compute:
 
     def place(self, network: FeatureNetwork) -> FeatureNetwork:
         """Move `network` here, in this format; channels last, as every convolution library likes it best."""
-        return network.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-    def lower(self, image: Tensor) -> Tensor:
-        """A float32 master image as the network's input; differentiable."""
-        return image.to(self.dtype, memory_format=torch.channels_last)
+        mean = network.mean
+        if self.dtype != torch.float32:
+            network.split_entrance()
+        network.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.mean = mean.to(self.device)  # in float32, as images are
+        return network
 
     def look(
         self,
@@ -103,10 +104,10 @@ class Compute:
             return Look(tiled(style_layers), torch.no_grad()(lambda image: content(image)[0]))
         quick = self._packed(network, image, content_layers, style_layers)
         if quick is not None:
-            return Look(lambda image: quick(self.lower(image), guides), lambda image: quick.features(self.lower(image)))
+            return Look(lambda image: quick(image, guides), quick.features)
         return Look(
-            lambda image: network.look(self.lower(image), content_layers, style_layers, guides),
-            torch.no_grad()(lambda image: network.look(self.lower(image), content_layers, ())[0]),
+            lambda image: network.look(image, content_layers, style_layers, guides),
+            torch.no_grad()(lambda image: network.look(image, content_layers, ())[0]),
         )
 
     def grams(
@@ -116,7 +117,7 @@ class Compute:
         tile = self._tile(network, layers, memory)
 
         def look_at(part: Tensor, guides: Mapping[str, Guide]) -> Looked:
-            return network.look(self.lower(part), (), layers, guides)
+            return network.look(part, (), layers, guides)
 
         with torch.no_grad():
             if max(image.shape[2:]) <= tile:
@@ -127,7 +128,7 @@ class Compute:
         self, network: FeatureNetwork, image: Tensor, content_layers: Sequence[str], style_layers: Sequence[str]
     ) -> packed.PackedNetwork | None:
         if self.device.type == "cpu" and packed.available(self.dtype):
-            return packed.PackedNetwork(network, self.lower(image), content_layers, style_layers)
+            return packed.PackedNetwork(network, image, content_layers, style_layers)
         return None
 
     def _look_at(
@@ -135,8 +136,8 @@ class Compute:
     ) -> LookAt:
         quick = self._packed(network, image, content_layers, style_layers)
         if quick is not None:
-            return lambda image, guides: quick(self.lower(image), guides)
-        return lambda image, guides: network.look(self.lower(image), content_layers, style_layers, guides)
+            return quick
+        return lambda image, guides: network.look(image, content_layers, style_layers, guides)
 
     def _tile(self, network: FeatureNetwork, layers: Sequence[str], memory: float) -> float:
         """How long the sides of a tile may be, so that what is kept of it and its surroundings fits into `memory`."""

@@ -147,6 +147,10 @@ class FeatureNetwork(nn.Module):
                 self.register_buffer(f"metric_{number}", torch.eye(self.width(number)))
 
     @property
+    def _entrance(self) -> Convolution:
+        return cast(Convolution, next(iter(self.stages.values())))
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that can be tapped, shallow to deep."""
         return tuple(f"relu{number}" for number in self._taps)
@@ -166,12 +170,33 @@ class FeatureNetwork(nn.Module):
             if layer not in self.layers:
                 raise SettingsError(f"{option}: this network has no {layer}; it has {', '.join(self.layers)}")
 
+    def enter(self, image: Tensor) -> Tensor:
+        """What the first stage takes: an image less its mean, in the network's type; differentiable."""
+        x = image - self.mean
+        rounded = x.to(self._entrance.weight.dtype)
+        if self._entrance.in_channels > x.shape[1]:
+            left = (x - rounded).detach().to(rounded.dtype)  # its gradient would be the same once more
+            rounded = torch.cat((rounded, left), 1)
+        return rounded.contiguous(memory_format=torch.channels_last)
+
+    def split_entrance(self) -> None:
+        """Let images enter as two numbers of a half type each: what they are rounded to, and what that leaves out.
+
+        A bfloat16's steps near white are one grey level wide: what is finer, the network would not see, and the
+        optimiser could not mend. The first stage sees both numbers through the same weights, at no cost that can be
+        measured.
+        """
+        first = self._entrance
+        if first.in_channels == len(IMAGENET_MEAN):
+            first.in_channels *= 2
+            first.weight = nn.Parameter(first.weight.repeat(1, 2, 1, 1), requires_grad=first.weight.requires_grad)
+
     def activations(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
         """Of `layers`, not looked at through any metric; nothing deeper is computed."""
-        return self.activations_behind(None, image - self.mean, layers)
+        return self.activations_behind(None, self.enter(image), layers)
 
     def activations_behind(self, behind: str | None, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """The same from what the stage `behind` has answered; None: from the image less its mean."""
+        """The same from what the stage `behind` has answered; None: from an image that has entered."""
         wanted = {layer.removeprefix("relu") for layer in layers}
         names = tuple(self.stages)
         found: dict[str, Tensor] = {}

@@ -30,7 +30,7 @@ Kept = tuple[Tensor, ...]
 class PackedNetwork:
     """`network`, laid out for images of one shape (1, 3, H, W), to the deepest of the layers asked for.
 
-    Its weights must not change afterwards. `image` is any such image, of the network's type.
+    Its weights must not change afterwards. `image` is any such image.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class PackedNetwork:
         self._stages: dict[str, _Stage] = {}
         missing = {*content_layers, *style_layers}
         with torch.no_grad():
-            x = self._enter(image)
+            x = network.enter(image)
             for number, stage in network.stages.items():
                 if not missing:
                     break
@@ -52,7 +52,7 @@ class PackedNetwork:
 
     def __call__(self, image: Tensor, guides: Mapping[str, Guide] = NOWHERE) -> Looked:
         """Features of the content layers and Gram matrices of the style layers; differentiable."""
-        found = _Look.apply(image, self, guides)
+        found = _Look.apply(self.network.enter(image), self, guides)
         features = dict(zip(self.content_layers, found, strict=False))
         return features, dict(zip(self.style_layers, found[len(features) :], strict=True))
 
@@ -60,13 +60,14 @@ class PackedNetwork:
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Features of the content layers alone; nothing deeper is computed."""
         depth = max((list(self._stages).index(layer) + 1 for layer in self.content_layers), default=0)
-        kept = self.forward(image, depth)
+        kept = self.forward(self.network.enter(image), depth)
         found = dict(zip(self._stages, kept, strict=False))
         return {layer: self.network.measured_features(layer, found[layer][-1]) for layer in self.content_layers}
 
-    def forward(self, image: Tensor, depth: int | None = None) -> list[Kept]:
-        """What each stage keeps, shallow to deep; only the first `depth` stages, if given."""
-        x, kept = self._enter(image), list[Kept]()
+    def forward(self, x: Tensor, depth: int | None = None) -> list[Kept]:
+        """What each stage keeps of an image that has entered, shallow to deep; only the first `depth` stages, if
+        given."""
+        kept = list[Kept]()
         for stage in islice(self._stages.values(), depth):
             kept.append(stage.forward(x))
             x = kept[-1][-1]
@@ -82,7 +83,7 @@ class PackedNetwork:
     def backward(
         self, kept: Sequence[Kept], gradients: Sequence[Tensor], guides: Mapping[str, Guide] = NOWHERE
     ) -> Tensor:
-        """The image's gradient, from those of the answers."""
+        """The gradient of what has entered, from those of the answers."""
         of_features = dict(zip(self.content_layers, gradients, strict=False))
         of_grams = dict(zip(self.style_layers, gradients[len(of_features) :], strict=True))
         gradient = torch.zeros_like(kept[-1][-1])
@@ -96,16 +97,13 @@ class PackedNetwork:
             gradient = stage.backward(gradient, each)
         return gradient
 
-    def _enter(self, image: Tensor) -> Tensor:
-        return (image - self.network.mean).contiguous(memory_format=torch.channels_last)
-
 
 class _Look(torch.autograd.Function):
     """To automatic differentiation the whole network is one step."""
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, packed: PackedNetwork, guides: Mapping[str, Guide]) -> tuple[Tensor, ...]:
-        ctx.packed, ctx.kept, ctx.guides = packed, packed.forward(image), guides
+    def forward(ctx: Any, x: Tensor, packed: PackedNetwork, guides: Mapping[str, Guide]) -> tuple[Tensor, ...]:
+        ctx.packed, ctx.kept, ctx.guides = packed, packed.forward(x), guides
         return tuple(answer.view_as(answer) for answer in packed.answers(ctx.kept, guides))
 
     @staticmethod

@@ -11,8 +11,9 @@ from nst_video import packed
 from nst_video.device import Compute
 from nst_video.errors import SettingsError
 from nst_video.losses import Guide
-from nst_video.networks import FeatureNetwork, Looked, vgg19_stages
+from nst_video.networks import IMAGENET_MEAN, FeatureNetwork, Looked, vgg19_stages
 from nst_video.tiles import TiledLook
+from nst_video.weights import load_network
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, cuda: bool = False, mps: bool = False, bf16: bool = True) -> None:
@@ -76,19 +77,52 @@ def test_threads_are_set_only_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_placed_network_runs_on_a_lowered_image_and_hands_gradients_back_in_float32(precision: str) -> None:
+def test_a_placed_network_takes_images_and_hands_gradients_back_in_float32(precision: str) -> None:
     compute = Compute.choose("cpu", precision)
     network = compute.place(FeatureNetwork(vgg19_stages("max", {"1_1": 4, "2_1": 4})))
     assert next(network.stages["2_1"].parameters()).dtype == compute.dtype
-    assert network.mean.dtype == compute.dtype
     image = torch.rand(1, 3, 16, 16).requires_grad_()
-    lowered = compute.lower(image)
-    assert lowered.dtype == compute.dtype
-    assert lowered.is_contiguous(memory_format=torch.channels_last)
-    network(lowered, ["relu2_1"])["relu2_1"].float().sum().backward()
+    entered = network.enter(image)
+    assert entered.dtype == compute.dtype
+    assert entered.is_contiguous(memory_format=torch.channels_last)
+    network(image, ["relu2_1"])["relu2_1"].float().sum().backward()
     assert image.grad is not None
     assert image.grad.dtype == torch.float32
     assert image.grad.abs().sum() > 0
+
+
+def test_in_half_precision_a_network_sees_finer_steps_than_its_type_has() -> None:
+    """Near white a bfloat16's are as wide as a grey level; here it is a five-hundredth."""
+    network = Compute.choose("cpu", "bf16").place(load_network("lite"))
+    image = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    entered = network.enter(image).float()
+    assert entered.shape[1] == 6
+    missed = entered[:, :3] + entered[:, 3:] - (image - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+    assert missed.abs().max() < 1 / 255 / 500
+    grey = torch.full((1, 3, 24, 24), 0.9915)
+    assert torch.equal(grey.bfloat16(), (grey + 0.0015).bfloat16())
+    seen = [network(pixels, ["relu1_1"])["relu1_1"] for pixels in (grey, grey + 0.0015)]
+    assert (seen[0] != seen[1]).any()
+
+
+def test_an_image_that_enters_in_two_parts_is_seen_as_before_and_has_the_same_gradient() -> None:
+    network = FeatureNetwork(vgg19_stages("max", {"1_1": 4, "2_1": 6}))
+    image = torch.rand(1, 3, 16, 20).requires_grad_()
+    seen = list[torch.Tensor]()
+    for _ in range(2):
+        features = network(image, ["relu2_1"])["relu2_1"]
+        seen += [features, *torch.autograd.grad(features.square().sum(), image)]
+        network.split_entrance()
+    for before, after in zip(seen[:2], seen[2:], strict=True):
+        assert torch.allclose(before, after, atol=1e-6)
+
+
+def test_a_network_that_is_placed_twice_is_the_same() -> None:
+    image = torch.rand(1, 3, 32, 32)
+    compute = Compute.choose("cpu", "bf16")
+    network = compute.place(load_network("lite"))
+    once = network(image, ["relu5_1"])["relu5_1"]
+    assert torch.equal(compute.place(network)(image, ["relu5_1"])["relu5_1"], once)
 
 
 def test_on_the_cpu_nothing_is_captured_and_nothing_is_waited_for() -> None:

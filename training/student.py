@@ -67,7 +67,7 @@ class Student:
     @torch.no_grad()
     def front(self, images: Tensor) -> Tensor:
         """What the front answers, (N, C, H/8, W/8)."""
-        x = images.contiguous(memory_format=torch.channels_last) - self.network.mean
+        x = self.network.enter(images)
         for name, stage in self.network.stages.items():
             x = stage(x)
             if name == FRONT:

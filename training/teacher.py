@@ -59,7 +59,7 @@ class Teacher:
     @torch.no_grad()
     def activations(self, pictures: Tensor) -> dict[str, Tensor]:
         """All of the taps, whole, (N, C, H', W') in bfloat16."""
-        return self._network(self._compute.lower(pictures.to(self._compute.device)), TAPS)  # type: ignore[no-any-return]
+        return self._network(pictures.to(self._compute.device), TAPS)  # type: ignore[no-any-return]
 
     def first_filters(self, count: int, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Weight and bias of those filters of conv1_1 that together span all of its activations best.
@@ -74,8 +74,8 @@ class Teacher:
             best = int(explained.argmax())
             chosen.append(best)
             rest = rest - torch.outer(rest[:, best], rest[best]) / rest[best, best]
-        conv = self._network.stages["1_1"]
-        return conv.weight[chosen].float(), conv.bias[chosen].float()  # type: ignore[index]
+        conv = self._network.stages["1_1"]  # whose channels are there twice, see `FeatureNetwork.split_entrance`
+        return conv.weight[chosen, : pictures.shape[1]].float(), conv.bias[chosen].float()  # type: ignore[index]
 
     @torch.no_grad()
     def samples(self, pictures: Tensor, taps: Sequence[str], fronts: Tensor | None = None) -> list[Sample]:

@@ -33,10 +33,11 @@ from benchmarks.speed import Plain, pictures
 from nst_video.device import Compute
 from nst_video.frame import Pixels
 from nst_video.image import to_pixels
+from nst_video.image_session import run_image
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Method
 from nst_video.pictures import read_picture
-from nst_video.session import Progress, run_image
+from nst_video.report import Progress
 from nst_video.settings import ImageConfig, Network, StyleSettings
 from nst_video.sinks import write_picture
 from nst_video.stylizer import Stylizer

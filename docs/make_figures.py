@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from nst_video.frame import Pixels
+from nst_video.image_session import run_image
 from nst_video.pictures import read_picture
 from nst_video.resources import shipped
-from nst_video.session import run_image, run_video
 from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
 from nst_video.sinks import write_picture
 from nst_video.sources import VideoFile
+from nst_video.video_session import run_video
 
 HERE = Path(__file__).parent
 STYLES = ("starlight", "mosaic", "woodcut", "stained_glass")

@@ -1,4 +1,4 @@
-"""The command line: arguments → frozen settings → `session`; errors → one line and an exit code.
+"""The command line: arguments → frozen settings → a session; errors → one line and an exit code.
 
 Exit codes: 0 done; 1 failed while working; 2 wrong usage or unusable input; 130 interrupted.
 """
@@ -224,11 +224,11 @@ def _settings(kind: Any, options: argparse.Namespace) -> Any:
 def _image(options: argparse.Namespace) -> int:
     config, settings = _settings(ImageConfig, options), _settings(StyleSettings, options)
 
-    from nst_video import session  # behind what can fail at once: torch takes seconds to load
+    from nst_video.image_session import run_image  # behind what can fail at once: torch takes seconds to load
     from nst_video.progress import ProgressBar
 
     with ProgressBar("iteration", quiet=config.quiet) as bar:
-        summary = session.run_image(config, settings, bar)
+        summary = run_image(config, settings, bar)
     if not config.quiet:
         print(f"{summary.output}: {summary.done} iterations in {summary.seconds:.1f} s ({summary.device})")
     if summary.interrupted:
@@ -245,11 +245,11 @@ def _video(options: argparse.Namespace) -> int:
 
 
 def _convert(config: VideoConfig, settings: StyleSettings) -> int:
-    from nst_video import session
     from nst_video.progress import ProgressBar
+    from nst_video.video_session import run_video
 
     with ProgressBar("frame", quiet=config.quiet) as bar:
-        summary = session.run_video(config, settings, bar)
+        summary = run_video(config, settings, bar)
     if not config.quiet:
         before = f" ({summary.resumed} were there before)" if summary.resumed else ""
         print(f"{summary.output}: {summary.done} frames{before} in {summary.seconds:.1f} s ({summary.device})")
@@ -284,11 +284,11 @@ def _live(options: argparse.Namespace) -> int:
     if options.save_preset:
         presets.check_name(options.save_preset)
 
-    from nst_video import session
+    from nst_video.live_session import run_live
     from nst_video.progress import ProgressBar
 
     with ProgressBar("frame", quiet=config.quiet or not config.headless) as bar:  # the window tells more
-        summary = session.run_live(config, settings, bar)
+        summary = run_live(config, settings, bar)
     if not config.quiet:
         print(
             f"{summary.painted} frames in {summary.seconds:.1f} s, {summary.fps:.1f} a second, "

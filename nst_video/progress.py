@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from nst_video.session import Progress
+from nst_video.report import Progress
 
 EVERY_S = 5.0  # between two lines where there is no terminal
 
@@ -21,7 +21,7 @@ def _losses(losses: Mapping[str, float], *, each: bool) -> str:
 
 
 class ProgressBar:
-    """A callback for `session`, and a context manager. `unit` is "frame" or "iteration"."""
+    """A callback for a run, and a context manager. `unit` is "frame" or "iteration"."""
 
     def __init__(self, unit: str, *, quiet: bool) -> None:
         self._unit, self._quiet = unit, quiet

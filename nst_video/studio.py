@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TextIO
 
 from nst_video.budget import Budget
@@ -21,6 +22,7 @@ from nst_video.optimizer import Losses, Method
 from nst_video.pictures import picture_size, read_mask, read_picture
 from nst_video.pipeline import Channel, Pipeline
 from nst_video.settings import ConvertConfig, SessionConfig, StyleSettings
+from nst_video.sinks import check_output
 from nst_video.stylizer import Painted, Painting, Prepared, State, Stylizer
 from nst_video.weights import load_network
 
@@ -154,6 +156,12 @@ def timed(source: Iterable[Frame]) -> Iterator[Read]:
             return
         now = time.perf_counter()
         yield Read(frame, now, now - started)
+
+
+def check_log(config: SessionConfig, others: tuple[Path, ...]) -> None:
+    """Raise `SinkError` if the log cannot be written, or would take the place of one of `others`."""
+    if config.log_json is not None:
+        check_output(config.log_json, None, others)
 
 
 def open_log(config: SessionConfig, stack: ExitStack, *, keep: int = 0) -> TextIO | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import torch
 from media import blobs, ffmpeg, sliding, stepped, write_clip, write_png
+
+from nst_video.settings import ImageConfig, VideoConfig
 
 hypothesis.settings.register_profile("light", max_examples=20, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("light")
@@ -128,3 +133,37 @@ def text_as_video(media: Path) -> Path:
     path = media / "text.mp4"
     path.write_text("This is no video.\n" * 100)
     return path
+
+
+@pytest.fixture
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever happens in a test, no stage goes on working and no ffmpeg stays behind."""
+    started = list[subprocess.Popen[bytes]]()
+    real = subprocess.Popen
+
+    def noted(*given: Any, **named: Any) -> subprocess.Popen[bytes]:
+        started.append(real(*given, **named))
+        return started[-1]
+
+    monkeypatch.setattr("nst_video.ffmpeg.subprocess.Popen", noted)
+    before = set(threading.enumerate())
+    yield
+    assert [process.args for process in started if process.poll() is None] == []
+    new = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in new:
+        thread.join(timeout=10)  # a listener ends with its process
+    assert [thread.name for thread in new if thread.is_alive()] == []
+
+
+@pytest.fixture
+def film(style: Path, tmp_path: Path) -> Callable[..., VideoConfig]:
+    def config(clip: Path, name: str = "out.mp4", **given: Any) -> VideoConfig:
+        quick = {"size": 32, "iterations": 1, "first_iterations": 1, "crf": 10, "device": "cpu", **given}
+        return VideoConfig(clip=clip, style=(style,), output=tmp_path / name, **quick)
+
+    return config
+
+
+@pytest.fixture
+def picture(photo: Path, style: Path, tmp_path: Path) -> ImageConfig:
+    return ImageConfig(content=photo, style=(style,), output=tmp_path / "out.png", size=64, iterations=12, device="cpu")

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from media import decode, numbers, read_png, stepped, wait_until, write_clip, write_png
 
-from nst_video import presets, recipe, session
+from nst_video import presets, recipe
 from nst_video.cli import main
 from nst_video.device import Compute
+from nst_video.report import Progress, Summary
 from nst_video.resources import shipped
 from nst_video.sinks import Album
 from nst_video.stylizer import Stylizer
@@ -111,12 +112,12 @@ def test_every_option_reaches_its_setting(
 ) -> None:
     got = dict[str, Any]()
 
-    def note(config: Any, settings: Any, on_progress: object) -> session.Summary:
+    def note(config: Any, settings: Any, on_progress: object) -> Summary:
         got.update(config=config, settings=settings)
-        return session.Summary(config.output, 1, 1, 1.0, "CPU")
+        return Summary(config.output, 1, 1, 1.0, "CPU")
 
-    monkeypatch.setattr(session, "run_image", note)
-    monkeypatch.setattr(session, "run_video", note)
+    monkeypatch.setattr("nst_video.image_session.run_image", note)
+    monkeypatch.setattr("nst_video.video_session.run_video", note)
     common = (
         "--style a.png --style b.png --style-blend 0.7 0.3 --network vgg19 --weights w.pth --size 100 --iterations 7 "
         "--loss paper --content-weight 2 --style-weight 3 --tv-weight 4 --style-scale 0.5 "
@@ -180,12 +181,12 @@ def test_demo(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """With what is shipped, into the current folder; the work itself is tested elsewhere."""
     monkeypatch.chdir(tmp_path)
 
-    def note(config: Any, settings: Any, on_progress: object) -> session.Summary:
+    def note(config: Any, settings: Any, on_progress: object) -> Summary:
         assert config.clip.is_file()
         assert all(style.is_file() for style in config.style)
-        return session.Summary(config.output, 1, 1, 1.0, "CPU")
+        return Summary(config.output, 1, 1, 1.0, "CPU")
 
-    monkeypatch.setattr(session, "run_video", note)
+    monkeypatch.setattr("nst_video.video_session.run_video", note)
     code, out, _ = run("demo")
     assert code == 0
     assert out.startswith("demo.mp4: ")
@@ -328,7 +329,7 @@ def test_an_interrupt_in_the_middle_of_a_film_keeps_what_is_finished(
 ) -> None:
     from nst_video.progress import ProgressBar
 
-    def press(self: ProgressBar, progress: session.Progress) -> None:
+    def press(self: ProgressBar, progress: Progress) -> None:
         if progress.done == 3 and not progress.detail:
             raise KeyboardInterrupt
 
@@ -353,11 +354,11 @@ def noted_image(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `image` would paint, instead of painting it."""
     got = dict[str, Any]()
 
-    def note(config: Any, settings: Any, on_progress: object) -> session.Summary:
+    def note(config: Any, settings: Any, on_progress: object) -> Summary:
         got.update(config=config, settings=settings)
-        return session.Summary(config.output, 1, 1, 1.0, "CPU")
+        return Summary(config.output, 1, 1, 1.0, "CPU")
 
-    monkeypatch.setattr(session, "run_image", note)
+    monkeypatch.setattr("nst_video.image_session.run_image", note)
     return got
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from nst_video.progress import EVERY_S, ProgressBar
-from nst_video.session import Progress
+from nst_video.report import Progress
 
 Told = Callable[[], list[str]]
 

@@ -1,0 +1,43 @@
+"""What the tests of pictures, films and live pictures share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nst_video.report import Progress, Summary
+from nst_video.settings import StyleSettings, VideoConfig
+from nst_video.video_session import run_video
+
+UNPAINTED = StyleSettings(strength=0)
+"""What comes out then is what went in, so that frames, colours and shapes can be compared."""
+
+
+def quietly(_: Progress) -> None:
+    pass
+
+
+def convert(config: VideoConfig, settings: StyleSettings = UNPAINTED) -> Summary:
+    return run_video(config, settings, quietly)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def interrupt_at(frame: int, *, times: int = 1) -> Callable[[Progress], None]:
+    left = times
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal left
+        if progress.done >= frame and left:
+            left -= 1
+            raise KeyboardInterrupt
+
+    return on_progress

@@ -73,7 +73,7 @@ def precision(pairs: Iterable[Pair], weights: Path | None, size: int, iterations
     as many such `starts`, and what fp32 differs from itself by is told beside it.
     """
     half_format = Compute.choose("cpu").name.rsplit(", ", 1)[-1]
-    ends, clear = list[float](), 0
+    ends, clear, lost = list[float](), 0, 0
     for (content, seen), (style, wanted) in pairs:
         judge = _stylizer(wanted, weights, "fp32", size, 1)
         image = judge.prepare(seen, None).content
@@ -87,21 +87,25 @@ def precision(pairs: Iterable[Pair], weights: Path | None, size: int, iterations
                 losses = judge.step(seen, SETTINGS, None, start=painted)[0].losses
                 found.setdefault(format_, []).append(losses["total"])
         full, half = found["fp32"], found[half_format]
-        mean = statistics.mean(full)
-        ends.append(statistics.mean(half) / mean - 1 if mean else math.nan)
-        scatter = statistics.stdev(full) / mean if mean and starts > 1 else 0.0
-        error = math.sqrt((scatter**2 + (statistics.stdev(half) / mean) ** 2) / starts) if scatter else 0.0
-        clear += abs(ends[-1]) > max(0.01, 2 * error)
-        print(
-            f"{content:22} {style:32} {mean:.5f} {100 * ends[-1]:+6.2f} % ± {100 * error:.2f}; fp32 itself scatters by "
-            f"{100 * scatter:.2f} %, finite: {all(map(math.isfinite, half))}",
-            flush=True,
-        )
+        if not all(map(math.isfinite, full + half)):
+            lost += 1
+            print(f"{content:22} {style:32} is not finite", flush=True)
+            continue
+        mean = max(statistics.mean(full), sys.float_info.min)
+        ends.append(statistics.mean(half) / mean - 1)
+        told = f"{content:22} {style:32} {mean:.5f} {100 * ends[-1]:+6.2f} %"
+        if starts > 1:
+            scatter, of_half = (statistics.stdev(losses) / mean for losses in (full, half))
+            error = math.hypot(scatter, of_half) / math.sqrt(starts)
+            clear += abs(ends[-1]) > max(0.01, 2 * error)
+            told += f" ± {100 * error:.2f}; fp32 itself scatters by {100 * scatter:.2f} %"
+        print(told, flush=True)
     within = sum(abs(end) <= 0.01 for end in ends)
+    beyond = f", {clear} beyond it and beyond two standard errors" if starts > 1 else ""
     print(
-        f"{len(ends)} pairs, {starts} starts: {within} within 1 %, {clear} beyond it and beyond what chance explains; "
-        f"mean {100 * statistics.mean(ends):+.2f}, median {100 * statistics.median(ends):+.2f} %, from "
-        f"{100 * min(ends):+.2f} to {100 * max(ends):+.2f} %; not finite: {sum(map(math.isnan, ends))}"
+        f"{len(ends)} pairs, {starts} starts: {within} within 1 %{beyond}; mean {100 * statistics.mean(ends):+.2f}, "
+        f"median {100 * statistics.median(ends):+.2f} %, from {100 * min(ends):+.2f} to {100 * max(ends):+.2f} %; "
+        f"{lost} not finite"
     )
 
 

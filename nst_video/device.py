@@ -69,7 +69,14 @@ class Compute:
         return cls(torch.device(chosen), dtype, f"{hardware}, {precision}")
 
     def place(self, network: FeatureNetwork) -> FeatureNetwork:
-        """Move `network` here, in this format; channels last, as every convolution library likes it best."""
+        """Move `network` here, in this format; channels last, as every convolution library likes it best.
+
+        One that is here already is not touched: another thread may be looking through it.
+        """
+        weight = next(network.parameters())
+        there = (weight.device.type, weight.dtype) == (self.device.type, self.dtype)
+        if there and weight.is_contiguous(memory_format=torch.channels_last):
+            return network
         mean = network.mean
         if self.dtype != torch.float32:
             network.split_entrance()

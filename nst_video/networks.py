@@ -175,7 +175,7 @@ class FeatureNetwork(nn.Module):
         x = image - self.mean
         rounded = x.to(self._entrance.weight.dtype)
         if self._entrance.in_channels > x.shape[1]:
-            left = (x - rounded).detach().to(rounded.dtype)  # its gradient would be the same once more
+            left = (x - rounded).detach().to(rounded.dtype)  # in all, it has no gradient
             rounded = torch.cat((rounded, left), 1)
         return rounded.contiguous(memory_format=torch.channels_last)
 

@@ -264,7 +264,9 @@ def available(dtype: torch.dtype) -> bool:
     dice = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.copy_(torch.rand(parameter.shape, generator=dice).sub_(0.5).mul_(0.5))
-    network, image = network.to(dtype), torch.rand(1, 3, 24, 32, generator=dice).to(dtype)
+    if dtype != torch.float32:
+        network.split_entrance()
+    network, image = network.to(dtype), torch.rand(1, 3, 24, 32, generator=dice)
     layers = ("relu3",), ("relu1",)
     try:
         ours = _image_gradient(PackedNetwork(network, image, *layers), image)

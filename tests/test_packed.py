@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nst_video import packed
+from nst_video.device import Compute
 from nst_video.losses import Guide
 from nst_video.networks import Convolution, FeatureNetwork, Looked, Pool, Residual, vgg19_stages
 from nst_video.packed import PackedNetwork
@@ -33,9 +34,9 @@ def network(stages: dict[str, nn.Module], *, measured: bool = False) -> FeatureN
     return made.to(memory_format=torch.channels_last)
 
 
-def image(height: int = 36, width: int = 52, dtype: torch.dtype = torch.float32) -> Tensor:
+def image(height: int = 36, width: int = 52) -> Tensor:
     dice = torch.Generator().manual_seed(1)
-    return torch.rand(1, 3, height, width, generator=dice).to(dtype).requires_grad_()
+    return torch.rand(1, 3, height, width, generator=dice).requires_grad_()
 
 
 def compare(one: Looked, other: Looked, x: Tensor, tolerance: float) -> None:
@@ -77,8 +78,8 @@ def test_answers_and_gradient_are_the_plain_networks(name: str, measured: bool, 
 
 @pytest.mark.skipif(not packed.available(torch.bfloat16), reason="no packed kernels for bfloat16 here")
 def test_lite_in_bf16_is_lite_within_the_formats_precision() -> None:
-    lite = load_network("lite").to(dtype=torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = image(96, 128, torch.bfloat16)
+    lite = Compute.choose("cpu", "bf16").place(load_network("lite"))
+    x = image(96, 128)
     content, style = ("relu4_2",), ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     packed_seen, plain_seen = PackedNetwork(lite, x, content, style)(x), lite.look(x, content, style)
     compare(packed_seen, plain_seen, x, 0.1)
@@ -108,8 +109,8 @@ def test_guided_answers_and_gradient_are_the_plain_networks_too(name: str, measu
 
 @pytest.mark.skipif(not packed.available(torch.bfloat16), reason="no packed kernels for bfloat16 here")
 def test_guided_lite_in_bf16_is_lite_within_the_formats_precision() -> None:
-    lite = load_network("lite").to(dtype=torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x, style = image(64, 96, torch.bfloat16), ("relu1_1", "relu3_1", "relu5_1")
+    lite = Compute.choose("cpu", "bf16").place(load_network("lite"))
+    x, style = image(64, 96), ("relu1_1", "relu3_1", "relu5_1")
     guides = guided(lite, x, style)
     seen = PackedNetwork(lite, x, ("relu4_2",), style)(x, guides)
     compare(seen, lite.look(x, ("relu4_2",), style, guides), x, 0.1)

@@ -180,7 +180,7 @@ class StyleSettings(_Checked):
             weights, layers = getattr(self, f"{kind}_layer_weights"), getattr(self, f"{kind}_layers")
             if weights and len(weights) != len(layers):
                 raise SettingsError(
-                    f"--{kind}-layer-weights must be {len(layers)} numbers, one for each {kind} layer, "
+                    f"--{kind}-layer-weights must be one number for each {kind} layer, {len(layers)} in all, "
                     f"not {len(weights)}"
                 )
         for field in ("content_layers", "style_layers"):
@@ -224,7 +224,7 @@ class SessionConfig(_Checked):
         """Raise `SettingsError` if the blend's length does not fit the number of styles."""
         given, wanted = len(settings.style_blend), len(self.style)
         if given and given != wanted:
-            raise SettingsError(f"--style-blend must be {wanted} numbers, one for each --style, not {given}")
+            raise SettingsError(f"--style-blend must be one number for each --style, {wanted} in all, not {given}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,7 +89,7 @@ def test_an_unknown_choice_is_refused_with_the_choices(kind: type[Any], field: A
 
 def test_layer_weights_must_match_the_layers() -> None:
     StyleSettings(style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1, 0))
-    with pytest.raises(SettingsError, match=r"--style-layer-weights must be 2 numbers.* not 1"):
+    with pytest.raises(SettingsError, match=r"--style-layer-weights must be one number .* 2 in all, not 1"):
         StyleSettings(style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1,))
 
 
@@ -117,7 +117,7 @@ def test_a_blend_needs_a_weight_for_each_style() -> None:
     config = SessionConfig(style=(Path("a.png"), Path("b.png")))
     config.check_blend(StyleSettings())
     config.check_blend(StyleSettings(style_blend=(0.7, 0.3)))
-    with pytest.raises(SettingsError, match=r"--style-blend must be 2 numbers.* not 3"):
+    with pytest.raises(SettingsError, match=r"--style-blend must be one number .* 2 in all, not 3"):
         config.check_blend(StyleSettings(style_blend=(1, 1, 1)))
 
 

@@ -375,16 +375,22 @@ def test_a_tiny_picture_and_a_tiny_clip_are_painted(
     assert decode(tmp_path / "out.mp4").shape == (2, 2, 16, 3)
 
 
-def test_a_film_that_could_not_be_joined_is_joined_by_the_next_run(
-    film: Callable[..., VideoConfig], silent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def paint_without_joining(config: VideoConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a film of eight frames is painted, then the disk is full."""
+
     def full(*_: object) -> None:
-        raise WorkError("cannot write out.mp4: No space left on device")
+        raise WorkError("cannot write it: No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(Film, "_run", full)
         with pytest.raises(WorkError, match="No space left on device; 8 frames are kept, --resume goes on from there"):
-            convert(film(silent))
+            convert(config)
+
+
+def test_a_film_that_could_not_be_joined_is_joined_by_the_next_run(
+    film: Callable[..., VideoConfig], silent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint_without_joining(film(silent), monkeypatch)
     assert names(tmp_path) == ["out.mp4.parts"]
     summary = convert(film(silent))
     assert (summary.done, summary.resumed, summary.incomplete) == (8, 8, False)
@@ -395,13 +401,7 @@ def test_a_film_that_could_not_be_joined_is_joined_by_the_next_run(
 def test_other_settings_begin_anew_unless_resuming_is_insisted_on(
     film: Callable[..., VideoConfig], silent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise WorkError("full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Film, "_run", full)
-        with pytest.raises(WorkError, match="full"):
-            convert(film(silent))
+    paint_without_joining(film(silent), monkeypatch)
     with pytest.raises(SettingsError, match="was begun with another --size; give the same, or --no-resume"):
         convert(film(silent, size=40, resume=True))
     assert names(tmp_path) == ["out.mp4.parts"]
@@ -414,13 +414,7 @@ def test_other_settings_begin_anew_unless_resuming_is_insisted_on(
 def test_a_command_that_is_refused_throws_no_work_away(
     film: Callable[..., VideoConfig], silent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise WorkError("full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Film, "_run", full)
-        with pytest.raises(WorkError, match="full"):
-            convert(film(silent, "out.gif"))
+    paint_without_joining(film(silent, "out.gif"), monkeypatch)
     with pytest.raises(SettingsError, match="a GIF has at most 50 frames a second"):
         convert(film(silent, "out.gif", fps=Fraction(60)))
     assert convert(film(silent, "out.gif")).resumed == 8

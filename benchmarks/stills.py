@@ -1,7 +1,7 @@
 """Still pictures: how soon the loss falls, what half precision costs, how much memory it takes.
 
     python -m benchmarks.stills curve CONTENT STYLE --weights vgg19.safetensors [--size 512 --optimizers adam lbfgs sgd]
-    python -m benchmarks.stills precision CONTENTS STYLES [--weights …] [--size 128 --every 1 --starts 1]
+    python -m benchmarks.stills precision CONTENTS STYLES [--weights …] [--device cuda --half fp16 --starts 3]
     python -m benchmarks.stills memory [--weights …] [--size 512 --iterations 3]
 
 *curve*: the loss after 100, 200 and 500 evaluations, and as a multiple of the last; by each optimiser, at one size and
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import typing
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,46 +66,67 @@ def curve(config: ImageConfig, optimizers: Sequence[Method]) -> None:
         print(f"{optimizer + (', one size' if scales == 1 else ', coarse to fine'):24}{cells}", flush=True)
 
 
-def precision(pairs: Iterable[Pair], weights: Path | None, size: int, iterations: int, starts: int) -> None:
-    """Print, for every pair, the loss in fp32 and how much more it is after half precision.
+@dataclass(frozen=True)
+class Trial:
+    """How pairs are painted to see what a number format costs.
 
-    The way down is chaotic: a start that differs by a quarter of a grey level ends elsewhere. So each is the mean over
-    as many such `starts`, and what fp32 differs from itself by is told beside it.
+    The way down is chaotic: a start that differs by a quarter of a grey level ends elsewhere. So each pair is painted
+    from as many such `starts`.
     """
-    half_format = Compute.choose("cpu").name.rsplit(", ", 1)[-1]
+
+    weights: Path | None
+    device: str
+    size: int
+    iterations: int
+    starts: int
+
+    def losses(self, content: Pixels, style: Pixels, precision: str) -> list[float]:
+        """Of what comes out, seen in fp32; one for each start."""
+        painter, judge = (self._stylizer(style, each) for each in (precision, "fp32"))
+        prepared, found = judge.prepare(content, None), list[float]()
+        for number in range(self.starts):
+            shaken = torch.rand(prepared.content.shape, generator=torch.Generator().manual_seed(number)) * 2 - 1
+            start = (prepared.content + JITTER * shaken.to(prepared.content)).clamp_(0, 1)
+            painted = painter.paint(prepared, SETTINGS, None, iterations=self.iterations, start=start)[1].image
+            found.append(judge.paint(prepared, SETTINGS, None, iterations=1, start=painted)[0].losses["total"])
+        return found
+
+    def _stylizer(self, style: Pixels, precision: str) -> Stylizer:
+        compute = Compute.choose(self.device, precision)
+        return Stylizer(_loaded(self.weights, precision), [style], compute=compute, size=self.size, iterations=1)
+
+
+@functools.cache
+def _loaded(weights: Path | None, precision: str) -> FeatureNetwork:
+    """One for each format, as it is changed to it in place."""
+    return load_network(_network(weights), weights=weights)
+
+
+def precision(pairs: Iterable[Pair], trial: Trial, half: str) -> None:
+    """Print, for every pair, the loss in fp32, how much more it is in the format `half`, and how far fp32 is from
+    itself."""
     ends, clear, lost = list[float](), 0, 0
     for (content, seen), (style, wanted) in pairs:
-        judge = _stylizer(wanted, weights, "fp32", size, 1)
-        image = judge.prepare(seen, None).content
-        found = dict[str, list[float]]()
-        for format_ in dict.fromkeys(("fp32", half_format)):
-            painter = _stylizer(wanted, weights, format_, size, iterations)
-            for number in range(starts):
-                dice = torch.Generator().manual_seed(number)
-                shaken = (image + JITTER * (2 * torch.rand(image.shape, generator=dice) - 1)).clamp_(0, 1)
-                painted = painter.step(seen, SETTINGS, None, start=shaken)[1].image
-                losses = judge.step(seen, SETTINGS, None, start=painted)[0].losses
-                found.setdefault(format_, []).append(losses["total"])
-        full, half = found["fp32"], found[half_format]
-        if not all(map(math.isfinite, full + half)):
+        full, other = (trial.losses(seen, wanted, precision) for precision in ("fp32", half))
+        if not all(map(math.isfinite, full + other)):
             lost += 1
             print(f"{content:22} {style:32} is not finite", flush=True)
             continue
         mean = max(statistics.mean(full), sys.float_info.min)
-        ends.append(statistics.mean(half) / mean - 1)
+        ends.append(statistics.mean(other) / mean - 1)
         told = f"{content:22} {style:32} {mean:.5f} {100 * ends[-1]:+6.2f} %"
-        if starts > 1:
-            scatter, of_half = (statistics.stdev(losses) / mean for losses in (full, half))
-            error = math.hypot(scatter, of_half) / math.sqrt(starts)
+        if trial.starts > 1:
+            scatter, of_other = (statistics.stdev(losses) / mean for losses in (full, other))
+            error = math.hypot(scatter, of_other) / math.sqrt(trial.starts)
             clear += abs(ends[-1]) > max(0.01, 2 * error)
             told += f" ± {100 * error:.2f}; fp32 itself scatters by {100 * scatter:.2f} %"
         print(told, flush=True)
     within = sum(abs(end) <= 0.01 for end in ends)
-    beyond = f", {clear} beyond it and beyond two standard errors" if starts > 1 else ""
+    beyond = f", {clear} beyond it and beyond two standard errors" if trial.starts > 1 else ""
     print(
-        f"{len(ends)} pairs, {starts} starts: {within} within 1 %{beyond}; mean {100 * statistics.mean(ends):+.2f}, "
-        f"median {100 * statistics.median(ends):+.2f} %, from {100 * min(ends):+.2f} to {100 * max(ends):+.2f} %; "
-        f"{lost} not finite"
+        f"{len(ends)} pairs, {trial.starts} starts, {half}: {within} within 1 %{beyond}; mean "
+        f"{100 * statistics.mean(ends):+.2f}, median {100 * statistics.median(ends):+.2f} %, from "
+        f"{100 * min(ends):+.2f} to {100 * max(ends):+.2f} %; {lost} not finite"
     )
 
 
@@ -113,18 +134,6 @@ def _pictures(folder: Path) -> list[tuple[str, Pixels]]:
     """All of a folder, and black, and white."""
     flat = [(name, np.full((64, 64, 3), value, np.uint8)) for name, value in (("black", 0), ("white", 255))]
     return [*((path.stem, read_picture(path)) for path in sorted(folder.iterdir())), *flat]
-
-
-def _stylizer(style: Pixels, weights: Path | None, format_: str, size: int, iterations: int) -> Stylizer:
-    return Stylizer(
-        _loaded(weights, format_), [style], compute=Compute.choose("cpu", format_), size=size, iterations=iterations
-    )
-
-
-@functools.cache
-def _loaded(weights: Path | None, format_: str) -> FeatureNetwork:
-    """One for each format, as it is changed to it in place."""
-    return load_network(_network(weights), weights=weights)
 
 
 def memory(weights: Path | None, size: int, iterations: int) -> None:
@@ -183,6 +192,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every n-th pair")
     parser.add_argument("--starts", type=int, default=1, metavar="N", help="runs of each pair, from nearly one start")
+    parser.add_argument("--device", default="cpu", help="that precision is seen on")
+    parser.add_argument("--half", choices=("bf16", "fp16"), default="bf16")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--optimizers", nargs="+", choices=typing.get_args(Method), default=typing.get_args(Method))
     parser.add_argument("--iterations", type=int, default=3)
@@ -193,7 +204,8 @@ def main() -> None:
     content, style = args.pictures
     if args.what == "precision":
         pairs = itertools.product(_pictures(content), _pictures(style))
-        precision(itertools.islice(pairs, 0, None, args.every), args.weights, args.size, args.iterations, args.starts)
+        trial = Trial(args.weights, args.device, args.size, args.iterations, args.starts)
+        precision(itertools.islice(pairs, 0, None, args.every), trial, args.half)
         return
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "out.png")

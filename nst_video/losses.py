@@ -22,6 +22,11 @@ class Guide(NamedTuple):
     weights: Tensor
     total: Tensor
 
+    def copy_(self, other: Guide) -> None:
+        """Take over another's, in place."""
+        self.weights.copy_(other.weights)
+        self.total.copy_(other.total)
+
 
 def gram_matrix(features: Tensor, guide: Guide | None = None) -> Tensor:
     """Correlations between channels, averaged over positions: G_ij = (1/M) Σ_p F_ip F_jp.

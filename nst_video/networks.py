@@ -160,6 +160,11 @@ class FeatureNetwork(nn.Module):
         stage = self.stages[number]
         return cast(nn.Conv2d, stage.leave if isinstance(stage, Residual) else stage).out_channels
 
+    @property
+    def distilled(self) -> bool:
+        """Whether it has learned to see what a larger network sees, and sees less."""
+        return self._measured
+
     def metric(self, layer: str) -> Tensor | None:
         """The matrix (k, k) through which this layer is looked at; None: as it is."""
         return cast(Tensor, getattr(self, f"metric_{layer.removeprefix('relu')}")) if self._measured else None

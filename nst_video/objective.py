@@ -27,10 +27,11 @@ class Held(NamedTuple):
 class Objective:
     """For images of one shape, seen by `look`; which layers and which form of loss is settled when it is made.
 
-    Targets and weights keep their place in memory: `aim` copies new ones there, so that an iteration that was captured
-    sees them. Terms without weight are left out, which saves time, or computed all the same if `every_term`: a
-    captured iteration cannot change its mind. `shares`: how much of the picture each region has, where Gram matrices
-    (R, C, C) are those of R regions: as each is a mean over its region, that makes every pixel count alike.
+    Targets and weights keep their place in memory: `aim` and `retarget` copy new ones there, so that an iteration that
+    was captured sees them. Terms without weight are left out, which saves time, or computed all the same if
+    `every_term`: a captured iteration cannot change its mind. `shares`: how much of the picture each region has, where
+    Gram matrices (R, C, C) are those of R regions: as each is a mean over its region, that makes every pixel count
+    alike.
     """
 
     def __init__(
@@ -56,9 +57,7 @@ class Objective:
         self, settings: StyleSettings, features: dict[str, Tensor], grams: dict[str, Tensor], held: Held | None = None
     ) -> None:
         """Take new targets and weights. Nothing is held on to without `held`."""
-        for mine, given in ((self._features, features), (self._grams, grams)):
-            for layer, target in given.items():
-                mine[layer].copy_(target)
+        self.retarget(features, grams)
         _share_out(settings.content_layer_weights, self._content_weights)
         _share_out(settings.style_layer_weights, self._style_weights)
         temporal_weight = settings.held_weight if held is not None else 0.0
@@ -70,6 +69,12 @@ class Objective:
         if held is not None:
             self._held.image.copy_(held.image)
             self._held.confidence.copy_(held.confidence)
+
+    def retarget(self, features: dict[str, Tensor], grams: dict[str, Tensor]) -> None:
+        """Take new targets alone."""
+        for mine, given in ((self._features, features), (self._grams, grams)):
+            for layer, target in given.items():
+                mine[layer].copy_(target)
 
     def __call__(self, image: Tensor) -> Losses:
         """The losses of `image`, differentiable."""

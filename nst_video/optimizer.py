@@ -73,6 +73,7 @@ class Optimizer:
         learning_rate: float,
         decay: float = 1.0,
         ripe: float = math.inf,
+        before_iteration: Callable[[int], None] | None = None,
         on_iteration: OnIteration | None = None,
     ) -> tuple[Tensor, Moments, Losses]:
         """`iterations` steps from `image` (N, 3, H, W), every one clamped to [0, 1].
@@ -80,7 +81,8 @@ class Optimizer:
         The learning rate is multiplied by `decay` every `DECAY_ITERATIONS`. Adam goes on with `moments`, and a pixel
         that has taken `ripe` whole steps rests; the others know neither and answer the moments that they were given.
         Answers the new image, the new moments and the losses *before* the last step (what the last forward pass saw).
-        Neither argument is changed. `on_iteration` gets the number of steps done, the image and the losses; reading a
+        Neither argument is changed. `before_iteration` gets the number of steps done and may change what the objective
+        wants; `on_iteration` gets the number of steps done, the image and the losses; reading a
         loss makes a GPU wait, so it should not do so each time.
         """
         with torch.no_grad():
@@ -95,6 +97,8 @@ class Optimizer:
                 self._rule.begin(image)
         iterate = self._replay or self._iteration  # not kept: an object that knows its own method outlives its use
         for iteration in range(1, iterations + 1):
+            if before_iteration is not None:
+                before_iteration(iteration - 1)
             losses = iterate()
             if on_iteration is not None:
                 on_iteration(iteration, self._rule.best(self._image.detach()), losses)

@@ -22,9 +22,9 @@ DEPENDENT: Mapping[str, tuple[str, ...]] = {
     "init": ("init_noise",),
     "style_layers": ("style_layer_weights",),
     "content_layers": ("content_layer_weights",),
-    "network": ("weights",),
+    "network": ("weights", "jitter"),
     "refine": ("refine_share", "refine_weights"),
-    "optimizer": ("learning_rate", "learning_rate_decay", "scales"),
+    "optimizer": ("learning_rate", "learning_rate_decay", "scales", "jitter"),
     "size": ("scales",),
 }
 """What has no meaning any more when another value of an option is given."""
@@ -70,6 +70,8 @@ def read(path: Path) -> dict[str, Any]:
                 options[field.name] = value if word else _restored(value, hints[field.name], field.name, path)
     if not options:
         raise SettingsError(f"--from {path}: nothing in it says how it was painted; it must be a PNG of this program's")
+    if "version" in told:
+        options.setdefault("jitter", 0)  # a whole note without it is of before there was any
     if isinstance(snapshot, dict):
         options.pop("style_blend", None)  # of all styles of the session; a snapshot shows one
     return options

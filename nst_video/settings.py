@@ -125,6 +125,14 @@ class StyleSettings(_Checked):
         help="a weight for each --style, in their order (default: equal)",
     )
     style_scale: float = setting(1.0, low=0.05, high=20, help="size of the style picture relative to the content's")
+    jitter: int | None = setting(
+        None,
+        low=0,
+        high=256,
+        metavar="PIXELS",
+        help="look at the picture moved by up to so many pixels each way, and mirrored, another way every fourth "
+        "iteration: a small network is outwitted less; 0: as it stands (default: 8 with lite and adam, else 0)",
+    )
     learning_rate: float = setting(
         0.01, low=LOWEST_RATE, high=1, repaints=False, help="step size of the optimiser, in units of full contrast"
     )
@@ -343,6 +351,8 @@ class ImageConfig(ConvertConfig):
             raise SettingsError(
                 "--optimizer sgd keeps one rate, found at its first step: no --scales, no --refine with it"
             )
+        if self.optimizer != "adam" and settings.jitter:
+            raise SettingsError(f"--jitter is of no use with --optimizer {self.optimizer}, which needs a steady goal")
         if self.optimizer == "lbfgs" and settings.learning_rate_decay != 1:
             raise SettingsError("--learning-rate-decay is of no use with --optimizer lbfgs, which finds its own steps")
 

@@ -23,11 +23,12 @@ from nst_video.flow import FlowEstimator, Motion, backward_warp
 from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import Guide
-from nst_video.networks import FeatureNetwork
+from nst_video.networks import FeatureNetwork, Looked
 from nst_video.objective import Held, Objective
 from nst_video.optimizer import Method, OnIteration, Optimizer
 from nst_video.scene import Seen, see
 from nst_video.settings import StyleSettings
+from nst_video.views import HOLD, JITTER, View, Viewpoint
 
 BUSY = 0.02
 """With this much of the picture to be painted a frame gets all its iterations; with less, fewer."""
@@ -105,10 +106,12 @@ class _Beginning:
 @dataclass(frozen=True)
 class _Easel:
     """What paints images of one shape, seen in one way; kept from frame to frame. Where `free` (1, 1, H, W) is False
-    the content stays."""
+    the content stays. Without a `viewpoint` images are always seen as they stand."""
 
     key: object
     look: Look
+    viewpoint: Viewpoint | None
+    guides: dict[str, Guide]
     objective: Objective
     optimizer: Optimizer
     free: Tensor | None
@@ -150,7 +153,7 @@ class Stylizer:
         self._masks = [torch.from_numpy(mask)[None, None] for mask in masks]
         self._sized_masks: dict[tuple[int, int], Tensor] = {}
         self._limit = limit
-        self._grams: dict[int, dict[str, Tensor]] = {}
+        self._grams: dict[tuple[int, View], dict[str, Tensor]] = {}
         self._grams_are_of: object = None
         self._palette: Tensor | None = None
         self._easel: _Easel | None = None
@@ -221,11 +224,17 @@ class Stylizer:
             else:
                 with _timed(seconds, "look"):
                     easel = self._set_up(content, settings)
-                    grams = self._style_grams(settings, content, palette)
-                    easel.objective.aim(settings, easel.look.content(content), grams, beginning.held)
-                    image = beginning.image
+                    age, image = beginning.moments.age, beginning.image
+                    easel.objective.aim(
+                        settings, *self._targets(easel, content, settings, palette, age), beginning.held
+                    )
                     if easel.free is not None:
                         image = torch.where(easel.free, image, content)
+
+                def move(done: int) -> None:
+                    if easel.viewpoint is not None and done and done % HOLD == 0:
+                        easel.objective.retarget(*self._targets(easel, content, settings, palette, age + done))
+
                 with _timed(seconds, "optimize"):
                     image, moments, losses = easel.optimizer.run(
                         image,
@@ -234,6 +243,7 @@ class Stylizer:
                         learning_rate=settings.learning_rate,
                         decay=settings.learning_rate_decay,
                         ripe=self._ripe(settings),
+                        before_iteration=move,
                         on_iteration=on_iteration,
                     )
                     values = losses.values()
@@ -241,6 +251,28 @@ class Stylizer:
             earlier = () if carried is None or state is None else (state.image, *state.earlier)
             state = State(prepared, image, moments, settings, values, earlier[: max(self._memory, default=0)], palette)
             return Painting(prepared.pixels, painted, iterations, values, seconds), state
+
+    def _targets(
+        self, easel: _Easel, content: Tensor, settings: StyleSettings, palette: Tensor | None, age: int
+    ) -> Looked:
+        """What to paint towards, as it is seen from where this `age` of a painting is looked at; and go there."""
+        view = View()
+        if easel.viewpoint is not None:
+            view = View.nth(age, self._jitter(settings))
+            easel.viewpoint.go(view)
+            masks = self._fitted_masks(content)
+            if masks is not None:
+                for layer, guide in self._guides(easel.viewpoint.show(masks), settings.style_layers).items():
+                    easel.guides[layer].copy_(guide)
+            content = easel.viewpoint.show(content)
+        return easel.look.content(content), self._style_grams(settings, content, palette, view)
+
+    def _jitter(self, settings: StyleSettings) -> int:
+        """By how many pixels looks are moved. A goal that moves would mislead what compares it with its last one."""
+        if self._method != "adam":
+            return 0
+        by_network = JITTER if self._network.distilled else 0
+        return by_network if settings.jitter is None else settings.jitter
 
     def _ripe(self, settings: StyleSettings) -> float:
         """A still picture's pixels never ripen: its iterations are counted by the user."""
@@ -336,7 +368,8 @@ class Stylizer:
 
     def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:
         """The easel for images of this shape and settings of this kind: the last one, if it fits."""
-        key = (content.shape, settings.content_layers, settings.style_layers, settings.loss)
+        moves = self._jitter(settings) > 0
+        key = (content.shape, settings.content_layers, settings.style_layers, settings.loss, moves)
         if self._easel is None or self._easel.key != key:
             self._easel = None  # its memory is free for the next one
             masks = self._fitted_masks(content)
@@ -350,11 +383,13 @@ class Stylizer:
                 memory=self._limit,
             )
             shares = (1.0,) if masks is None else masks.mean((1, 2, 3)).tolist()
-            objective = Objective(look.whole, content, settings, every_term=self._compute.captures, shares=shares)
+            viewpoint = Viewpoint(content) if moves else None
+            whole = look.whole if viewpoint is None else lambda image: look.whole(viewpoint(image))
+            objective = Objective(whole, content, settings, every_term=self._compute.captures, shares=shares)
             free = None if masks is None else _free(masks)
             capture = self._compute.capture if self._compute.captures else None
             optimizer = Optimizer(objective, content, method=self._method, free=free, capture=capture)
-            self._easel = _Easel(key, look, objective, optimizer, free)
+            self._easel = _Easel(key, look, viewpoint, guides, objective, optimizer, free)
         return self._easel
 
     def _guides(self, masks: Tensor, layers: Sequence[str]) -> dict[str, Guide]:
@@ -366,9 +401,11 @@ class Stylizer:
             guides[layer] = Guide(weights, weights.sum((1, 2)).clamp_min(1e-6))
         return guides
 
-    def _style_grams(self, settings: StyleSettings, content: Tensor, palette: Tensor | None) -> dict[str, Tensor]:
-        """Gram matrices of the styles, in the colours of `palette` if there is one, blended, or one after the other
-        where each has a mask; kept until something that they depend on changes.
+    def _style_grams(
+        self, settings: StyleSettings, content: Tensor, palette: Tensor | None, view: View
+    ) -> dict[str, Tensor]:
+        """Gram matrices of the styles, mirrored as the `view` is, in the colours of `palette` if there is one, blended,
+        or one after the other where each has a mask; kept until something that they depend on changes.
 
         Σ_k w_k‖G − A_k‖² differs from ‖G − Σ_k w_k A_k‖² by a constant only: a blend costs no more than one style.
         """
@@ -382,14 +419,15 @@ class Stylizer:
         for index, (style, weight) in enumerate(zip(self._styles, blend, strict=True)):
             if not weight:
                 continue
-            if index not in self._grams:
+            which = index, view._replace(down=0, across=0)
+            if which not in self._grams:
                 image = resize(style.to(content.device), fit(style.shape[2], style.shape[3], size))
                 if palette is not None:  # in float64, which MPS does not know
                     image = color.match_colors(image.cpu(), palette.cpu()).clamp(0, 1).to(content)
-                self._grams[index] = self._compute.grams(
-                    self._network, image, settings.style_layers, memory=self._limit
+                self._grams[which] = self._compute.grams(
+                    self._network, view.turned(image), settings.style_layers, memory=self._limit
                 )
-            for layer, gram in self._grams[index].items():
+            for layer, gram in self._grams[which].items():
                 share = gram if apart else gram * (weight / sum(blend))
                 if layer in blended:
                     share = torch.cat((blended[layer], share)) if apart else blended[layer] + share

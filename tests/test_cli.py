@@ -124,13 +124,15 @@ def test_every_option_reaches_its_setting(
         "--content-layers relu1_1 relu2_1 --style-layers relu3_1 relu4_1 --style-layer-weights 1 2 --pooling avg "
         "--original-colors luminance --strength 0.5 --hue 10 --saturation 0.6 --brightness 1.2 --learning-rate 0.1 "
         "--seed 5 --device cpu --precision bf16 --threads 2 --quiet --log-json log.jsonl "
-        "--max-pixels 5000 --mask m.png --mask n.png --memory 2 --photorealistic --content-layer-weights 3 1"
+        "--max-pixels 5000 --mask m.png --mask n.png --memory 2 --photorealistic --content-layer-weights 3 1 "
+        "--jitter 0"
     )
     settings = {
         "style_blend": (0.7, 0.3), "loss": "paper", "content_weight": 2, "style_weight": 3, "tv_weight": 4,
         "style_scale": 0.5, "content_layers": ("relu1_1", "relu2_1"), "style_layers": ("relu3_1", "relu4_1"),
         "style_layer_weights": (1, 2), "original_colors": "luminance", "strength": 0.5, "hue": 10, "saturation": 0.6,
         "brightness": 1.2, "learning_rate": 0.1, "photorealistic": True, "content_layer_weights": (3, 1),
+        "jitter": 0,
     }  # fmt: skip
     config = {
         "style": (Path("a.png"), Path("b.png")), "network": "vgg19", "weights": Path("w.pth"), "size": 100,
@@ -401,6 +403,10 @@ def masks(media: Path) -> dict[str, Path]:
         ("--learning-rate-decay 2", "--learning-rate-decay must be from 0.001 to 1, not 2.0"),
         ("--learning-rate 0", "--learning-rate must be from 1e-05 to 1, not 0.0"),
         ("--optimizer lbfgs --learning-rate-decay 0.5", "--learning-rate-decay is of no use with --optimizer lbfgs"),
+        ("--jitter -1", "--jitter must be from 0 to 256, not -1"),
+        ("--jitter some", "--jitter"),
+        ("--optimizer lbfgs --jitter 4", "--jitter is of no use with --optimizer lbfgs, which needs a steady goal"),
+        ("--optimizer sgd --jitter 4", "--jitter is of no use with --optimizer sgd, which needs a steady goal"),
         ("--optimizer newton", "--optimizer"),
         ("--size 64 --scales 3", "--scales 3 is too many for --size 64: the first is under 32"),
         ("--scales 9", "--scales must be from 0 to 8, not 9"),

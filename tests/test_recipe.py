@@ -33,7 +33,7 @@ CHANGED: dict[str, Any] = {
     "scales": 2, "init": Path("start.png"), "init_noise": 0.25, "refine": "vgg19-caffe", "refine_share": 0.3,
     "refine_weights": Path("r.pth"), "content_weight": 2.0, "style_weight": 3, "tv_weight": 0, "loss": "paper",
     "content_layers": ("relu1_1", "relu2_1"), "content_layer_weights": (3.0, 1), "style_layers": ("relu3_1",),
-    "style_layer_weights": (2.0,), "style_blend": (0.7, 0.3), "style_scale": 0.5, "learning_rate": 0.1,
+    "style_layer_weights": (2.0,), "style_blend": (0.7, 0.3), "style_scale": 0.5, "jitter": 3, "learning_rate": 0.1,
     "learning_rate_decay": 0.9, "original_colors": "luminance", "photorealistic": True, "strength": 0.5, "hue": -10.5,
     "saturation": 0.6, "brightness": 1.2,
 }  # fmt: skip
@@ -193,6 +193,7 @@ def test_a_picture_of_an_older_version_lacks_some_settings(noted: Noted) -> None
     assert recipe.read(noted('{"version": "0.0.1", "style": ["s.png"], "hue": 1.5}')) == {
         "style": (Path("s.png"),),
         "hue": 1.5,
+        "jitter": 0,  # which there was none of
     }
 
 

@@ -210,6 +210,7 @@ OTHER_PAINTING: dict[str, Any] = {
     "style_layer_weights": (1.0, 2.0, 3.0, 4.0, 5.0),
     "style_blend": (0.0, 1.0),
     "style_scale": 2.0,
+    "jitter": 5,
     "original_colors": "histogram",  # the luminance alone is taken of the same painting
 }
 

@@ -25,6 +25,7 @@ from nst_video.optimizer import Method, Optimizer
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
 from nst_video.tiles import TiledLook
+from nst_video.views import HOLD, View, Viewpoint
 from nst_video.weights import load_network
 
 CONTENT, STYLE, OTHER = blobs(48, 64, seed=1), blobs(64, 64, seed=2), blobs(50, 40, seed=3)[..., ::-1].copy()
@@ -288,13 +289,13 @@ def test_bf16_on_the_cpu_comes_near_fp32() -> None:
 
 
 def test_a_second_identical_frame_goes_on_where_the_first_ended() -> None:
-    stylizer = make(iterations=10)
+    stylizer = make(iterations=3 * HOLD)  # a frame begins with a view of its own
     settings = StyleSettings(temporal_weight=0)
     first, state = stylizer.step(CONTENT, settings, None)
     second, after = stylizer.step(CONTENT, settings, state)
     assert second.losses["total"] < first.losses["total"]
-    assert after.moments.age == 20
-    at_once = make(iterations=20).step(CONTENT, settings, None)[0]
+    assert after.moments.age == 6 * HOLD
+    at_once = make(iterations=6 * HOLD).step(CONTENT, settings, None)[0]
     assert difference(second.pixels, at_once.pixels) < 2
 
 
@@ -549,6 +550,7 @@ def test_switching_among_styles_looks_at_each_of_them_once(monkeypatch: pytest.M
 
     monkeypatch.setattr(Compute, "grams", note)
     half: dict[str, Any] = {"style_scale": 0.5}
+    still: dict[str, Any] = {"jitter": 0}
     for blend, changed, wanted in (
         (one_hot(0, 3), {}, 1),
         (one_hot(1, 3), {}, 2),
@@ -563,11 +565,27 @@ def test_switching_among_styles_looks_at_each_of_them_once(monkeypatch: pytest.M
         (one_hot(2, 3), half, 5),
         (one_hot(2, 3), {**half, "style_layers": ("relu1_1",)}, 6),
     ):
-        _, state = stylizer.step(CONTENT, StyleSettings(style_blend=blend, **changed), state)
+        _, state = stylizer.step(CONTENT, StyleSettings(style_blend=blend, **still, **changed), state)
         assert looked == wanted
     prepared = stylizer.prepare(CONTENT, None, size=48)
-    stylizer.paint(prepared, StyleSettings(style_blend=one_hot(2, 3), style_layers=("relu1_1",)), None)
+    stylizer.paint(prepared, StyleSettings(style_blend=one_hot(2, 3), style_layers=("relu1_1",), **still), None)
     assert looked == 7  # a style is as large as what is painted
+
+
+def test_a_style_is_looked_at_once_for_each_way_it_can_be_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, grams = 0, Compute.grams
+
+    def note(*given: Any, **named: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return grams(*given, **named)
+
+    monkeypatch.setattr(Compute, "grams", note)
+    stylizer = make(iterations=40 * HOLD, use_flow=False)
+    _, state = stylizer.step(CONTENT, StyleSettings(), None)
+    assert looked == 4
+    stylizer.step(CONTENT, StyleSettings(), state)
+    assert looked == 4
 
 
 @pytest.mark.parametrize("use_flow", [True, False])
@@ -614,6 +632,78 @@ def test_how_a_painting_is_shown_or_held_makes_none_of_it_unripe(changed: dict[s
     still, after = stylizer.step(CONTENT, StyleSettings(**changed), rested(state))
     assert still.iterations == 0
     assert torch.equal(after.image, state.image)
+
+
+# views
+
+
+def losses_along(frame: Pixels, style: Pixels, *, masks: Sequence[Mask] = (), turns: int = 6) -> list[dict[str, float]]:
+    """The losses of a picture that next to nothing is done to, from one view after the other."""
+    told = list[dict[str, float]]()
+    stylizer = make(style, iterations=turns * HOLD, use_flow=False, masks=masks, size=max(frame.shape))
+    stylizer.step(
+        frame, StyleSettings(learning_rate=1e-5), None, on_iteration=lambda _, __, losses: told.append(losses.values())
+    )
+    return told[::HOLD]
+
+
+def test_from_every_view_a_content_is_compared_with_itself_and_a_style_with_its_mirrored_self() -> None:
+    frame = blobs(128, 160, seed=7)
+    other = losses_along(frame, blobs(128, 160, seed=8), turns=1)[0]
+    for losses in losses_along(frame, frame):
+        assert losses["content"] < 1e-3
+        assert losses["style"] < 0.1 * other["style"]
+
+
+def test_masks_are_seen_from_where_the_picture_is_seen() -> None:
+    """Of a picture whose right half alone is to be painted like itself, nothing is left to be done, from anywhere."""
+    left, right = blobs(128, 96, seed=9), 255 - blobs(128, 96, seed=11)
+    half, style = [mask(0, 1, height=128, width=192)], np.concatenate((right, right[:, ::-1]), axis=1)
+    first, *later = losses_along(np.concatenate((left, right), axis=1), style, masks=half)
+    (wrong,) = losses_along(np.concatenate((right, left), axis=1), style, masks=half, turns=1)
+    assert max(losses["style"] for losses in (first, *later)) < 0.5 * wrong["style"]
+
+
+def test_what_lite_paints_from_many_views_is_right_from_others_as_well() -> None:
+    """The point of it all: from where it was never seen, it is nearer to the style."""
+    frame, style, seen = blobs(96, 96, seed=12), blobs(96, 96, seed=13), dict[int, float]()
+    network = load_network("lite")
+    for jitter in (0, 8):
+        settings = StyleSettings(jitter=jitter, content_weight=0)
+        _, state = make(style, iterations=60, size=96, use_flow=False).step(frame, settings, None)
+        viewpoint, missed = Viewpoint(state.image), list[float]()
+        for number in range(1000, 1008):
+            view = View.nth(number, 8)
+            viewpoint.go(view)
+            with torch.no_grad():
+                ours = network.look(viewpoint(state.image), (), settings.style_layers)[1]
+                wanted = network.look(view.turned(to_image(style)), (), settings.style_layers)[1]
+            missed += [relative_difference(ours[layer], wanted[layer]).item() for layer in settings.style_layers]
+        seen[jitter] = sum(missed)
+    assert seen[8] < 0.8 * seen[0]
+
+
+def test_lite_is_looked_through_from_many_views_unless_told_otherwise() -> None:
+    by_default, asked_for, still = (
+        make(iterations=3 * HOLD, use_flow=False).step(CONTENT, StyleSettings(jitter=jitter), None)[0].pixels
+        for jitter in (None, 8, 0)
+    )
+    assert np.array_equal(by_default, asked_for)
+    assert not np.array_equal(by_default, still)
+
+
+@pytest.mark.parametrize("method", ["adam", "lbfgs", "sgd"])
+def test_other_networks_and_other_optimizers_see_pictures_as_they_stand(method: Method) -> None:
+    """A line search compares a loss with the last one: the goal must not move."""
+    network = FeatureNetwork(vgg19_stages(widths={"1_1": 8, "2_1": 8})) if method == "adam" else load_network("lite")
+    layers: dict[str, Any] = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+    wanted: dict[str, Any] = layers if method == "adam" else {}
+    pictures = list[Pixels]()
+    for settings in (StyleSettings(**wanted), StyleSettings(jitter=0, **wanted)):
+        compute = Compute.choose("cpu", "fp32")
+        stylizer = Stylizer(network, [STYLE], compute=compute, size=64, iterations=3 * HOLD, method=method)
+        pictures.append(stylizer.step(CONTENT, settings, None)[0].pixels)
+    assert np.array_equal(pictures[0], pictures[1])
 
 
 # masks

@@ -32,9 +32,10 @@ from nst_video.frame import Pixels
 from nst_video.image import fit, resize, to_image
 from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork
-from nst_video.optimizer import Losses
+from nst_video.optimizer import Losses, Method
 from nst_video.pictures import read_picture
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
+from nst_video.still import REFINING
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
 
@@ -56,7 +57,13 @@ class Result:
 
 
 def paint(
-    network: FeatureNetwork, content: Pixels, style: Pixels, size: int, iterations: int, start: Tensor | None = None
+    network: FeatureNetwork,
+    content: Pixels,
+    style: Pixels,
+    size: int,
+    iterations: int,
+    start: Tensor | None = None,
+    method: Method = "adam",
 ) -> Result:
     """By the program's own stylizer, in fp32 on the CPU: there each iteration's time is its own."""
     stamps, snapshots = [time.perf_counter()], list[Tensor]()
@@ -68,7 +75,7 @@ def paint(
 
     compute = Compute.choose("cpu", "fp32")
     begun = time.perf_counter()
-    stylizer = Stylizer(network, [style], compute=compute, size=size, iterations=iterations)
+    stylizer = Stylizer(network, [style], compute=compute, size=size, iterations=iterations, method=method)
     painted, state = stylizer.step(content, StyleSettings(), None, start=start, on_iteration=look)
     seconds = time.perf_counter() - begun
     durations = [after - before for before, after in pairwise(stamps)][1:]  # the first waits for the targets
@@ -150,7 +157,7 @@ def main() -> None:
         by_vgg = paint(vgg, content, style, args.size, args.iterations)
         by_lite = paint(lite, content, style, args.size, args.iterations)
         early = paint(lite, content, style, args.size, args.iterations - last)
-        refined = paint(vgg, content, style, args.size, last, start=early.image)
+        refined = paint(vgg, content, style, args.size, last, start=early.image, method=REFINING)
         refined.seconds += early.seconds
         ways = {"vgg19": by_vgg, "lite": by_lite, "refined": refined}
         record: dict[str, Any] = {"content": content_path.stem, "style": style_path.stem}

@@ -20,7 +20,7 @@ from nst_video.plot import PLOT_SUFFIXES, check_plotting, plot_losses
 from nst_video.report import OnProgress, Progress, Summary
 from nst_video.settings import STARTS, ImageConfig, StyleSettings
 from nst_video.sinks import check_output, write_file, write_picture
-from nst_video.still import Stage, Watch, beside, kept, resized, slowed, stages, start, weighted
+from nst_video.still import REFINING, Stage, Watch, beside, kept, resized, slowed, stages, start, weighted
 from nst_video.studio import check_log, check_masks, make_stylizer, open_log, write_log
 from nst_video.stylizer import Painting, Stylizer
 
@@ -129,7 +129,8 @@ def _painters(config: ImageConfig, settings: StyleSettings) -> list[_Painter]:
     if last and config.refine != "none":
         instead = replace(config, network=config.refine, weights=config.refine_weights)
         plan = stages(config.size, last, 1 if painters else config.scales)
-        stylizer, compute, _ = make_stylizer(instead, settings, iterations=1, method=config.optimizer)
+        method = REFINING if painters else config.optimizer
+        stylizer, compute, _ = make_stylizer(instead, settings, iterations=1, method=method)
         painters.append(_Painter(config.refine, stylizer, compute, plan))
     return painters
 

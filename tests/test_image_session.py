@@ -23,7 +23,7 @@ from nst_video.errors import SettingsError, SinkError, SourceError, WeightsError
 from nst_video.frame import Pixels
 from nst_video.image_session import run_image
 from nst_video.networks import FeatureNetwork
-from nst_video.optimizer import Losses
+from nst_video.optimizer import Losses, Method
 from nst_video.report import Progress
 from nst_video.settings import ImageConfig, StyleSettings
 from nst_video.still import Watch
@@ -169,8 +169,16 @@ def test_refining_goes_on_from_what_was_painted(picture: ImageConfig, monkeypatc
         return painting, state
 
     monkeypatch.setattr(Stylizer, "paint", noted)
+    make, methods = studio.make_stylizer, list[str]()
+
+    def made(*given: Any, method: Method, **named: Any) -> Any:
+        methods.append(method)
+        return make(*given, method=method, **named)
+
+    monkeypatch.setattr(image_session, "make_stylizer", made)
     run_image(replace(picture, refine="vgg19", refine_share=0.5), StyleSettings(), quietly)
     assert torch.equal(starts[1], ends[0])
+    assert methods == ["adam", "lbfgs"]
     assert not torch.equal(starts[1], starts[0])
 
 

@@ -18,6 +18,7 @@ from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses, optimize
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
+from nst_video.views import JITTER, View, Viewpoint
 from training.pictures import Crops
 from training.teacher import Sample
 
@@ -105,17 +106,19 @@ class Cohort:
         return self._moments.age > self._retires_at
 
     def paint(self, student: FeatureNetwork, iterations: int) -> None:
-        """Go on for some iterations, then show the pictures to the teacher."""
+        """Go on for some iterations, from one view as the program does, then show the pictures to the teacher."""
         weights = StyleSettings()
+        view, viewpoint = View.nth(self._moments.age, JITTER), Viewpoint(self._images)
+        viewpoint.go(view)
 
         def look(images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             return student.look(images.contiguous(memory_format=torch.channels_last), CONTENT_LAYERS, STYLE_LAYERS)
 
         with torch.no_grad():
-            content_targets, style_targets = look(self._contents)[0], look(self._styles)[1]
+            content_targets, style_targets = look(viewpoint.show(self._contents))[0], look(view.turned(self._styles))[1]
 
         def objective(images: Tensor) -> Losses:
-            features, grams = look(images)
+            features, grams = look(viewpoint(images))
             style = torch.stack([_relative(grams[layer], style_targets[layer]) for layer in STYLE_LAYERS]).mean()
             content = torch.stack([_relative(features[k], content_targets[k]) for k in CONTENT_LAYERS]).mean()
             zero = torch.zeros_like(style)

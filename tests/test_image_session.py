@@ -180,6 +180,9 @@ def test_refining_goes_on_from_what_was_painted(picture: ImageConfig, monkeypatc
     assert torch.equal(starts[1], ends[0])
     assert methods == ["adam", "lbfgs"]
     assert not torch.equal(starts[1], starts[0])
+    methods.clear()
+    run_image(replace(picture, refine="vgg19", refine_share=1), StyleSettings(), quietly)
+    assert methods == ["adam"]  # it does not go on with anything
 
 
 def test_the_log_of_a_picture_is_one_line(picture: ImageConfig, tmp_path: Path) -> None:

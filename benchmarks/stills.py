@@ -46,6 +46,8 @@ from nst_video.weights import load_network
 EVALUATIONS = (100, 200, 500)
 JITTER = 0.25 / 255
 SETTINGS = StyleSettings()
+AS_IT_STANDS = StyleSettings(jitter=0)
+"""For a curve: losses seen from different places cannot be compared."""
 Pair = tuple[tuple[str, Pixels], tuple[str, Pixels]]
 
 
@@ -60,7 +62,7 @@ def curve(config: ImageConfig, optimizers: Sequence[Method]) -> None:
                 if progress.done in EVALUATIONS and (scales == 1 or progress.done == count):  # noqa: B023
                     seen[progress.done] = progress.losses["total"]  # noqa: B023
 
-            run_image(replace(config, optimizer=optimizer, scales=scales, iterations=count), SETTINGS, note)
+            run_image(replace(config, optimizer=optimizer, scales=scales, iterations=count), AS_IT_STANDS, note)
         last = seen[EVALUATIONS[-1]]
         cells = "".join(f"{seen[count]:>10.5f} ({seen[count] / last:.2f})" for count in EVALUATIONS)
         print(f"{optimizer + (', one size' if scales == 1 else ', coarse to fine'):24}{cells}", flush=True)

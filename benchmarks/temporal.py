@@ -48,7 +48,7 @@ from nst_video.sources import VideoFile
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
 
-RUDER = StyleSettings(content_weight=0.05, style_weight=1.0, tv_weight=1e-5, temporal_weight=10.0)
+RUDER = StyleSettings(content_weight=0.05, style_weight=1.0, tv_weight=1e-5, temporal_weight=10.0, jitter=0)
 """Content 5, style 100, total variation 1e-3, temporal 1e3 (sec. 6.1), over 100. Our terms are relative to their
 targets, theirs are not, so only the proportions are theirs."""
 

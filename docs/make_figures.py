@@ -22,7 +22,7 @@ from nst_video.video_session import run_video
 
 HERE = Path(__file__).parent
 STYLES = ("starlight", "mosaic", "woodcut", "stained_glass")
-FILM_STYLE = "starlight"
+FILM_STYLE = "woodcut"
 GAP = 6  # white pixels between two pictures
 STEADY = range(30, 33)
 """Frames that follow each other, to show what changes between them."""

@@ -70,7 +70,7 @@ def read(path: Path) -> dict[str, Any]:
                 options[field.name] = value if word else _restored(value, hints[field.name], field.name, path)
     if not options:
         raise SettingsError(f"--from {path}: nothing in it says how it was painted; it must be a PNG of this program's")
-    if "version" in told:
+    if "version" in told or isinstance(snapshot, dict):
         options.setdefault("jitter", 0)  # a whole note without it is of before there was any
     if isinstance(snapshot, dict):
         options.pop("style_blend", None)  # of all styles of the session; a snapshot shows one

@@ -131,7 +131,8 @@ class StyleSettings(_Checked):
         high=256,
         metavar="PIXELS",
         help="look at the picture moved by up to so many pixels each way, and mirrored, another way every fourth "
-        "iteration: a small network is outwitted less; 0: as it stands (default: 8 with lite and adam, else 0)",
+        "iteration: a small network is outwitted less; a sixteenth of its sides at most; 0: as it stands (default: "
+        "8 with lite and adam, else 0)",
     )
     learning_rate: float = setting(
         0.01, low=LOWEST_RATE, high=1, repaints=False, help="step size of the optimiser, in units of full contrast"
@@ -219,7 +220,7 @@ class SessionConfig(_Checked):
     max_pixels: int = setting(
         MAX_PIXELS, low=1, high=2**31 - 1, metavar="N", help="the largest picture to decode, in pixels (width × height)"
     )
-    seed: int = setting(0, low=0, high=2**63 - 1, help="for everything random: the noise of a start (films have none)")
+    seed: int = setting(0, low=0, high=2**63 - 1, help="for the noise of a start (films have none)")
     log_json: Path | None = setting(None, metavar="FILE", help="write a line of JSON for each image or frame")
     quiet: bool = setting(False, help="print nothing but errors")
 
@@ -330,10 +331,11 @@ class ImageConfig(ConvertConfig):
 
     @property
     def refine_iterations(self) -> int:
-        """How many of the iterations are the refining network's; one at least, if it is wanted."""
+        """How many of the iterations are the refining network's; two at least, if it is wanted, as L-BFGS's first one
+        only looks."""
         if self.refine == "none" or not self.refine_share:
             return 0
-        return max(1, round(self.refine_share * self.iterations))
+        return min(self.iterations, max(2, round(self.refine_share * self.iterations)))
 
     def __post_init__(self) -> None:
         super().__post_init__()

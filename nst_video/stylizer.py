@@ -105,8 +105,8 @@ class _Beginning:
 
 @dataclass(frozen=True)
 class _Easel:
-    """What paints images of one shape, seen in one way; kept from frame to frame. Where `free` (1, 1, H, W) is False
-    the content stays. Without a `viewpoint` images are always seen as they stand."""
+    """What paints images of one shape for settings of one kind; kept from frame to frame. Where `free` (1, 1, H, W) is
+    False the content stays. Without a `viewpoint` images are always seen as they stand."""
 
     key: object
     look: Look
@@ -232,7 +232,7 @@ class Stylizer:
                         image = torch.where(easel.free, image, content)
 
                 def move(done: int) -> None:
-                    if easel.viewpoint is not None and done and done % HOLD == 0:
+                    if easel.viewpoint is not None and done and (age + done) % HOLD == 0:
                         easel.objective.retarget(*self._targets(easel, content, settings, palette, age + done))
 
                 with _timed(seconds, "optimize"):
@@ -258,7 +258,7 @@ class Stylizer:
         """What to paint towards, as it is seen from where this `age` of a painting is looked at; and go there."""
         view = View()
         if easel.viewpoint is not None:
-            view = View.nth(age, self._jitter(settings))
+            view = easel.viewpoint.view(age // HOLD, self._jitter(settings))
             easel.viewpoint.go(view)
             masks = self._fitted_masks(content)
             if masks is not None:

@@ -32,15 +32,6 @@ class View(NamedTuple):
     upside_down: bool = False
     mirrored: bool = False
 
-    @classmethod
-    def nth(cls, number: int, reach: int) -> View:
-        """One of a series that is the same every time, moved by up to `reach` pixels each way; first, as it stands."""
-        if not number:
-            return cls()
-        dice = random.Random(number)
-        down, across = (dice.randint(-reach, reach) for _ in range(2))
-        return cls(down, across, dice.random() < 0.5, dice.random() < 0.5)
-
     def turned(self, image: Tensor) -> Tensor:
         """An image (N, C, H, W), mirrored as here, not moved."""
         sides = [dim for dim, turns in ((2, self.upside_down), (3, self.mirrored)) if turns]
@@ -56,8 +47,18 @@ class Viewpoint:
     def __init__(self, like: Tensor) -> None:
         self._down, self._across = (_Side(length, like.device) for length in like.shape[2:])
 
+    def view(self, number: int, reach: int) -> View:
+        """One of a series that is the same every time, moved by up to `reach` pixels each way; first, as it stands."""
+        if not number:
+            return View()
+        dice = random.Random(number)
+        down, across = (
+            dice.randint(-most, most) for most in (min(reach, self._down.most), min(reach, self._across.most))
+        )
+        return View(down, across, dice.random() < 0.5, dice.random() < 0.5)
+
     def go(self, view: View) -> None:
-        """Look from this view from now on."""
+        """Look from this view from now on. It is moved by less than the image's sides."""
         self._down.go(view.down, turned=view.upside_down)
         self._across.go(view.across, turned=view.mirrored)
 
@@ -79,14 +80,13 @@ class _Side:
     """Rows, or columns, as they are shown: which ones; where each of them is shown; and whether it is."""
 
     def __init__(self, length: int, device: torch.device) -> None:
+        self.most = int(LARGEST_SHARE * length)
         self._at = torch.arange(length, device=device)
         self.shown, self.source = self._at.clone(), self._at.clone()
         self.seen = torch.ones(length, device=device)
 
     def go(self, moved: int, *, turned: bool) -> None:
         last = len(self._at) - 1
-        furthest = int(LARGEST_SHARE * (last + 1))
-        moved = max(-furthest, min(furthest, moved))
         place = last - self._at if turned else self._at
         self.shown.copy_(last - (last - (place + moved).abs()).abs())  # as a ball between two walls
         source = self._at - moved

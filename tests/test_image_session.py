@@ -93,10 +93,10 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(
     ("share", "networks", "iterations"),
     [
-        (0.1, ["lite", "vgg19"], [11, 1]),
+        (0.1, ["lite", "vgg19"], [10, 2]),
         (0.5, ["lite", "vgg19"], [6, 6]),
         (0, ["lite"], [12]),
-        (0.01, ["lite", "vgg19"], [11, 1]),
+        (0.01, ["lite", "vgg19"], [10, 2]),
         (1, ["vgg19"], [12]),
     ],
 )
@@ -130,7 +130,7 @@ def test_each_network_has_its_own_weights_and_only_vgg19_the_pooling(
     picture: ImageConfig, asked_for: list[str], tmp_path: Path
 ) -> None:
     config = replace(
-        picture, weights=tmp_path / "a", refine="vgg19", refine_weights=tmp_path / "b", pooling="avg", iterations=2
+        picture, weights=tmp_path / "a", refine="vgg19", refine_weights=tmp_path / "b", pooling="avg", iterations=3
     )
     run_image(config, StyleSettings(), quietly)
     assert asked_for == ["lite a max", "vgg19 b avg"]

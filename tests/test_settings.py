@@ -128,7 +128,7 @@ def test_option_names_are_spelt_as_on_the_command_line() -> None:
 def test_how_many_iterations_another_network_does() -> None:
     picture = {"content": Path("c.png"), "style": (Path("s.png"),), "output": Path("o.png")}
     assert ImageConfig(**picture, iterations=200).refine_iterations == 0  # type: ignore[arg-type]
-    for share, iterations, wanted in ((0.1, 200, 20), (0.1, 5, 1), (0.0, 5, 0), (1.0, 5, 5)):
+    for share, iterations, wanted in ((0.1, 200, 20), (0.1, 5, 2), (0.1, 1, 1), (0.0, 5, 0), (1.0, 5, 5)):
         config = ImageConfig(**picture, refine="vgg19", refine_share=share, iterations=iterations)  # type: ignore[arg-type]
         assert config.refine_iterations == wanted
 

@@ -10,43 +10,44 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_video.views import LARGEST_SHARE, View, Viewpoint
+from nst_video.views import View, Viewpoint
 
-VIEWS = st.builds(View, st.integers(-20, 20), st.integers(-20, 20), st.booleans(), st.booleans())
-SIZES = st.tuples(st.integers(1, 70), st.integers(1, 70))
+
+@st.composite
+def sizes_and_views(draw: st.DrawFn) -> tuple[tuple[int, int], View]:
+    size = draw(st.integers(1, 70)), draw(st.integers(1, 70))
+    down, across = (draw(st.integers(1 - length, length - 1)) for length in size)
+    return size, View(down, across, draw(st.booleans()), draw(st.booleans()))
 
 
 def picture(height: int, width: int) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height * 100 + width))
 
 
-def allowed(moved: int, length: int) -> int:
-    most = int(length * LARGEST_SHARE)
-    return max(-most, min(most, moved))
-
-
-@given(view=VIEWS, size=SIZES)
-def test_the_image_is_shown_moved_and_mirrored_its_edges_reflected(view: View, size: tuple[int, int]) -> None:
+@given(sizes_and_views())
+def test_the_image_is_shown_moved_and_mirrored_its_edges_reflected(given: tuple[tuple[int, int], View]) -> None:
+    size, view = given
     image = picture(*size)
     viewpoint = Viewpoint(image)
     viewpoint.go(view)
-    down, across = allowed(view.down, size[0]), allowed(view.across, size[1])
+    down, across = view.down, view.across
     edges = [(0, 0), (0, 0), (abs(down),) * 2, (abs(across),) * 2]
     wide = np.pad(image.numpy(), edges, mode="reflect")
     wanted = wide[:, :, abs(down) + down :, abs(across) + across :][:, :, : size[0], : size[1]]
     assert torch.equal(viewpoint(image), view.turned(torch.from_numpy(wanted.copy())))
 
 
-@given(view=VIEWS, size=SIZES)
+@given(sizes_and_views())
 def test_a_gradient_comes_back_to_where_it_was_shown_and_reflections_count_for_nothing(
-    view: View, size: tuple[int, int]
+    given: tuple[tuple[int, int], View],
 ) -> None:
+    size, view = given
     image = picture(*size).requires_grad_()
     viewpoint = Viewpoint(image)
     viewpoint.go(view)
     weights = picture(*size) + 1
     (found,) = torch.autograd.grad((viewpoint(image) * weights).sum(), image)
-    down, across = allowed(view.down, size[0]), allowed(view.across, size[1])
+    down, across = view.down, view.across
     beyond = view.turned(weights)  # as the image lies, then moved back; what came from beyond its edges falls away
     wanted = F.pad(beyond, (across, -across, down, -down))
     assert torch.equal(found, wanted)
@@ -74,12 +75,21 @@ def test_masks_are_shown_as_images_are() -> None:
 
 @pytest.mark.parametrize("reach", [0, 1, 8])
 def test_the_series_of_views_is_the_same_every_time_and_leaves_nothing_out(reach: int) -> None:
-    views = [View.nth(number, reach) for number in range(40 * (2 * reach + 1))]
-    assert views == [View.nth(number, reach) for number in range(len(views))]
+    one, other = Viewpoint(picture(128, 160)), Viewpoint(picture(160, 128))
+    views = [one.view(number, reach) for number in range(40 * (2 * reach + 1))]
+    assert views == [other.view(number, reach) for number in range(len(views))]
     assert views[0] == View()
     steps = set(range(-reach, reach + 1))
     assert {view.down for view in views} == {view.across for view in views} == steps
     assert len({(view.upside_down, view.mirrored) for view in views}) == 4
+
+
+def test_a_small_image_is_moved_by_a_sixteenth_of_each_side_at_most_and_as_often_by_less() -> None:
+    views = [Viewpoint(picture(15, 64)).view(number, 200) for number in range(1, 400)]
+    assert {view.down for view in views} == {0}
+    counts = [sum(view.across == moved for view in views) for moved in range(-4, 5)]
+    assert sum(counts) == len(views)
+    assert min(counts) > len(views) / 18
 
 
 def test_it_goes_elsewhere_without_leaving_its_place_in_memory() -> None:

@@ -18,7 +18,7 @@ from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses, optimize
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
-from nst_video.views import JITTER, View, Viewpoint
+from nst_video.views import JITTER, Viewpoint
 from training.pictures import Crops
 from training.teacher import Sample
 
@@ -106,9 +106,10 @@ class Cohort:
         return self._moments.age > self._retires_at
 
     def paint(self, student: FeatureNetwork, iterations: int) -> None:
-        """Go on for some iterations, from one view as the program does, then show the pictures to the teacher."""
+        """Go on for some iterations, from one view, then show the pictures to the teacher."""
         weights = StyleSettings()
-        view, viewpoint = View.nth(self._moments.age, JITTER), Viewpoint(self._images)
+        viewpoint = Viewpoint(self._images)
+        view = viewpoint.view(self._moments.age, JITTER)
         viewpoint.go(view)
 
         def look(images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

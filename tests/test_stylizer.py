@@ -18,10 +18,12 @@ from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Mask, Pixels
-from nst_video.image import resize, resize_pixels, to_image, to_pixels
+from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork, vgg19_stages
 from nst_video.optimizer import Method, Optimizer
+from nst_video.pictures import read_picture
+from nst_video.resources import shipped
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
 from nst_video.tiles import TiledLook
@@ -667,22 +669,21 @@ def test_masks_are_seen_from_where_the_picture_is_seen() -> None:
 
 def test_what_lite_paints_from_many_views_is_right_from_others_as_well() -> None:
     """The point of it all: from where it was never seen, it is nearer to the style."""
-    frame, style, seen = blobs(96, 96, seed=12), blobs(96, 96, seed=13), dict[int, float]()
-    network = load_network("lite")
+    frame, style = (read_picture(shipped("samples", name)) for name in ("portrait.jpg", "starlight.jpg"))
+    worked = resize(to_image(style), fit(style.shape[0], style.shape[1], 128))
+    network, missed = load_network("lite"), dict[int, float]()
     for jitter in (0, 8):
-        settings = StyleSettings(jitter=jitter, content_weight=0)
-        _, state = make(style, iterations=120, size=96, use_flow=False).step(frame, settings, None)
-        viewpoint, missed = Viewpoint(state.image), list[float]()
+        settings = StyleSettings(jitter=jitter)
+        _, state = make(style, iterations=60, size=128, use_flow=False).step(frame, settings, None)
+        viewpoint, missed[jitter] = Viewpoint(state.image), 0.0
         for number in range(1000, 1008):
             view = viewpoint.view(number, 8)
             viewpoint.go(view)
             with torch.no_grad():
                 ours = network.look(viewpoint(state.image), (), settings.style_layers)[1]
-                wanted = network.look(view.turned(to_image(style)), (), settings.style_layers)[1]
-            missed += [relative_difference(ours[layer], wanted[layer]).item() for layer in settings.style_layers]
-        seen[jitter] = sum(missed)
-    print(seen)
-    assert seen[8] < 0.8 * seen[0]
+                wanted = network.look(view.turned(worked), (), settings.style_layers)[1]
+            missed[jitter] += sum(relative_difference(ours[k], wanted[k]).item() for k in settings.style_layers)
+    assert missed[8] < 0.7 * missed[0]
 
 
 def test_lite_is_looked_through_from_many_views_unless_told_otherwise() -> None:

@@ -47,7 +47,7 @@ EVALUATIONS = (100, 200, 500)
 JITTER = 0.25 / 255
 SETTINGS = StyleSettings()
 AS_IT_STANDS = StyleSettings(jitter=0)
-"""For a curve: losses seen from different places cannot be compared."""
+"""For a curve: losses that are seen from different places cannot be compared."""
 Pair = tuple[tuple[str, Pixels], tuple[str, Pixels]]
 
 

@@ -82,8 +82,8 @@ class Optimizer:
         that has taken `ripe` whole steps rests; the others know neither and answer the moments that they were given.
         Answers the new image, the new moments and the losses *before* the last step (what the last forward pass saw).
         Neither argument is changed. `before_iteration` gets the number of steps done and may change what the objective
-        wants; `on_iteration` gets the number of steps done, the image and the losses; reading a
-        loss makes a GPU wait, so it should not do so each time.
+        wants; `on_iteration` gets the number of steps done, the image and the losses; reading a loss makes a GPU wait,
+        so it should not do so each time.
         """
         with torch.no_grad():
             self._image.copy_(image)

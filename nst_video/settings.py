@@ -168,7 +168,7 @@ class StyleSettings(_Checked):
     def ripe(self) -> float:
         """After how many whole steps a pixel of a film has been painted: never, 120, 60 at a stability of 0, ½, 1.
 
-        More of them bring a moving film nearer to its style (200: by 7 %), and make it as much less steady.
+        More of them bring a moving film nearer to its style and make it less steady (200: by 7 and 11 %, in one clip).
         """
         return 60 / self.stability if self.stability else math.inf
 

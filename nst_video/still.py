@@ -22,7 +22,7 @@ SMALL_SHARE = 0.3
 """So many of a size's and all smaller sizes' iterations belong to the smaller ones."""
 REFINING: Method = "lbfgs"
 """How another network goes on with a picture that is nearly done: Adam, whose steps have one length whatever is left to
-do, leaves 6 % more of the style undone in 20 iterations of VGG-19, and roughens what was smooth."""
+do, leaves 2 to 6 % more of the style undone in 20 iterations of VGG-19, and roughens what was smooth."""
 REPORT_EVERY = 10  # iterations: reading a loss makes a GPU wait
 
 

@@ -1,10 +1,10 @@
 """From where an image is looked at: moved by some pixels, mirrored.
 
 An optimiser finds what its network cannot see: a picture that satisfies a small network as it stands need not satisfy a
-large one. Looked at from another place again and again, and each time from the same place as its content and its style,
-the picture has to be right from everywhere, and what is right by chance of one place alone averages out. Moving the
-image is known as jitter (Mordvintsev et al. 2015, "Inceptionism"; Olah et al. 2017, "Feature Visualization": the more
-ways to transform it, the more natural what a network dreams of); mirrored targets are ours.
+large one. Looked at from another place again and again, beside its content from the same place and its style mirrored
+alike, the picture has to be right from everywhere, and what is right by chance of one place alone averages out. Moving
+the image is known as jitter (Mordvintsev et al. 2015, "Inceptionism"; Olah et al. 2017, "Feature Visualization": the
+more ways to transform it, the more natural what a network dreams of).
 """
 
 from __future__ import annotations

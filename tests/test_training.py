@@ -24,6 +24,7 @@ from nst_video.losses import gram_matrix
 from nst_video.networks import VGG19_WIDTHS, FeatureNetwork, vgg19_stages
 from nst_video.weights import load_network
 from training import distill, teacher
+from training import student as student_room
 from training.distill import (
     DEEP_TAPS,
     distillation_loss,
@@ -41,6 +42,9 @@ from training.teacher import STYLE_TAPS, TAPS, Sample, Teacher, rows
 CPU = torch.device("cpu")
 SMALL = {number: 64 if number == "1_1" else 6 for number in VGG19_WIDTHS}
 KEPT = 5
+REAL = dict(teacher.COMPONENTS)
+WIDE = {**SMALL, "2_1": 48, "3_1": 128, "4_1": 256, "4_2": 256, "5_1": 384}
+"""As many channels at the taps as are to be remembered in earnest."""
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +198,7 @@ def test_the_loss_is_the_plain_formula() -> None:
 
 def test_least_squares_finds_better_heads_than_any_near_them() -> None:
     student, samples = a_student(), remembered(8)
-    student.fit_heads(samples)
+    student.fit_heads(samples, TAPS)
 
     def missed() -> float:
         parts = distillation_loss(student, samples, TAPS, exact=True)
@@ -205,6 +209,22 @@ def test_least_squares_finds_better_heads_than_any_near_them() -> None:
     for head in student.heads.values():
         head.data.add_(0.1 * torch.randn_like(head) * head.abs().mean())
     assert missed() > best
+
+
+def test_a_student_takes_up_what_shipped_where_it_was_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(student_room, "COMPONENTS", REAL)
+    torch.manual_seed(2)
+    shipped, pictures = load_network("lite"), noise(2)
+    student = Student(CPU)
+    student.take(shipped)
+    left = shipped(pictures, TAPS)
+    for tap, features in student.finished(pictures)(pictures, TAPS).items():
+        assert torch.allclose(features * left[tap].abs().mean(), left[tap], atol=2e-3 * left[tap].abs().max().item())
+    heads = {tap: head.detach().clone() for tap, head in student.heads.items()}
+    samples = [Sample(p, None, {"relu5_1": torch.rand(4, REAL["relu5_1"])}, {}) for p in pictures]
+    student.fit_heads(samples, ("relu5_1",))
+    changed = {tap for tap, head in student.heads.items() if not torch.equal(head, heads[tap])}
+    assert changed == {"relu5_1"}
 
 
 def test_a_remembered_front_leads_to_the_same_deep_activations() -> None:
@@ -327,30 +347,34 @@ def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
 # the whole run
 
 
+def write_teacher(folder: Path, widths: dict[str, int]) -> None:
+    stages = FeatureNetwork(vgg19_stages("max", widths)).state_dict()
+    indices = iter((0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34))
+    state = dict[str, Tensor]()
+    for number, index in zip(widths, indices, strict=True):
+        for part in ("weight", "bias"):
+            state[f"features.{index}.{part}"] = stages[f"stages.{number}.{part}"]
+    save_file(state, folder / "teacher.safetensors")
+
+
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A training of three and two steps, with a small teacher and three pictures."""
     monkeypatch.setattr(weights, "VGG19_WIDTHS", SMALL)
     monkeypatch.setattr(distill, "PAINT_EVERY", 2)
     monkeypatch.setattr(distill, "CALIBRATION", 2)
-    stages = FeatureNetwork(vgg19_stages("max", SMALL)).state_dict()
-    indices = iter((0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34))
-    state = dict[str, Tensor]()
-    for number, index in zip(SMALL, indices, strict=True):
-        for part in ("weight", "bias"):
-            state[f"features.{index}.{part}"] = stages[f"stages.{number}.{part}"]
-    save_file(state, tmp_path / "teacher.safetensors")
+    write_teacher(tmp_path, SMALL)
     (tmp_path / "pictures").mkdir()
     dice = np.random.default_rng(4)
     for i in range(3):
         cv2.imwrite(str(tmp_path / "pictures" / f"{i}.png"), dice.integers(0, 256, (40, 50, 3), np.uint8))
 
-    def run() -> None:
+    def run(*more: str) -> None:
         given = (
             f"--teacher {tmp_path}/teacher.safetensors --pictures {tmp_path}/pictures --out {tmp_path}/lite.safetensors"
         )
         small = "--device cpu --steps 3 --deep-steps 2 --pairs 2 --deep-pairs 2 --crop 32 --deep-crop 32 --scenes 5"
-        monkeypatch.setattr(sys, "argv", ["distill", *given.split(), *small.split(), "--checkpoint-every", "1"])
+        monkeypatch.setattr(sys, "argv", ["distill", *given.split(), *small.split(), "--checkpoint-every", "1", *more])
         distill.main()
 
     return run
@@ -400,6 +424,29 @@ def test_a_training_that_was_cut_off_goes_on(
     load_network("lite", weights=tmp_path / "lite.safetensors")
     command()  # which is done at once
     assert len((tmp_path / "lite.jsonl").read_text().splitlines()) == 5
+
+
+def test_a_training_goes_on_from_a_file_that_shipped(
+    command: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the deep stages alone, what comes before them stays as it was."""
+    for room in (teacher, student_room):
+        monkeypatch.setattr(room, "COMPONENTS", REAL)
+    write_teacher(tmp_path, WIDE)
+    monkeypatch.setattr(weights, "VGG19_WIDTHS", WIDE)
+    shipped = weights.NETWORKS["lite"].path()
+    command("--start", str(shipped), "--steps", "0")
+    before, after = load_file(shipped), load_file(tmp_path / "lite.safetensors")
+    changed = {
+        name for name, value in after.items() if name.startswith("stages") and not torch.equal(before[name], value)
+    }
+    assert "stages.4_a.work.weight" in changed
+    assert not any(name.startswith(("stages.1", "stages.2", "stages.3", "stages.halve3")) for name in changed)
+
+
+def test_what_cannot_be_read_is_told_in_one_line(command: Callable[..., None], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no weight file"):
+        command("--start", str(tmp_path / "gone.safetensors"))
 
 
 def test_a_checkpoint_of_another_plan_is_refused(

@@ -36,7 +36,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from nst_video.weights import read_state, vgg19
+from nst_video.errors import UsageError
+from nst_video.weights import load_network, read_state, vgg19
 from training.muon import Muon
 from training.pictures import Crops, load_pictures
 from training.practice import Cohort, Corpus
@@ -152,9 +153,12 @@ class Training:
             if self.step < self.total:
                 self._enter(optimizers)
         else:
-            self._student.begin(self._teacher, pictures)
+            if args.start:
+                self._student.take(load_network("lite", weights=args.start))
+            else:
+                self._student.begin(self._teacher, pictures)
             self._enter(None)
-            self._student.fit_heads(self._corpus.pairs(32))
+            self._student.fit_heads(self._corpus.pairs(32), self._phase.taps)
 
     @property
     def total(self) -> int:
@@ -285,6 +289,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights, the original (caffe) set")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="folders, drawn from equally")
     parser.add_argument("--out", type=Path, required=True, help="the weight file; checkpoint and log go beside it")
+    parser.add_argument("--start", type=Path, help="a finished weight file to go on from, instead of from nothing")
     parser.add_argument("--steps", type=int, default=6750, help="of the whole network")
     parser.add_argument("--pairs", type=int, default=3, help="pairs of pictures per step")
     parser.add_argument("--crop", type=int, default=160, help="crop size in pixels")
@@ -299,7 +304,10 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
 
-    training, log = Training(args), args.out.with_suffix(".jsonl")
+    try:
+        training, log = Training(args), args.out.with_suffix(".jsonl")
+    except UsageError as error:
+        raise SystemExit(str(error)) from None
     lines = read_log(log, training.step)
     before, begun = lines[-1]["seconds"] if lines else 0, time.monotonic()
     values: dict[str, list[float]] = defaultdict(list)

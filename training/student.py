@@ -44,11 +44,19 @@ class Student:
         cast(Tensor, first.bias).copy_(bias)
 
     @torch.no_grad()
-    def fit_heads(self, samples: list[Sample]) -> None:
-        """The heads that are best for the network as it is, by least squares."""
+    def take(self, network: FeatureNetwork) -> None:
+        """The weights of one that shipped, and heads that its metrics could be of: (MᵀM)^½ = M for a metric M."""
+        self.network.load_state_dict(network.state_dict())
+        for tap, head in self.heads.items():
+            metric = cast(Tensor, network.metric(tap))
+            head.zero_()[: len(metric)] = metric
+
+    @torch.no_grad()
+    def fit_heads(self, samples: list[Sample], taps: Sequence[str]) -> None:
+        """The heads of `taps` that are best for the network as it is, by least squares."""
         squares, products = dict[str, Tensor](), dict[str, Tensor]()
         for some in (samples[i : i + 8] for i in range(0, len(samples), 8)):
-            for tap, found in self.look(some, TAPS).items():
+            for tap, found in self.look(some, taps).items():
                 own, wanted = found.flatten(0, 1), stacked([s.components[tap] for s in some]).flatten(0, 1)
                 squares[tap] = squares.get(tap, 0) + (own.T @ own).double()
                 products[tap] = products.get(tap, 0) + (own.T @ wanted).double()

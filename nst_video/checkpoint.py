@@ -14,9 +14,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nst_video.adam import Moments
+from nst_video.painting import Prepared, State
 from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
-from nst_video.stylizer import Prepared, State
 
 
 def pack(state: State) -> bytes:

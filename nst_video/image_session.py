@@ -15,6 +15,7 @@ from nst_video.device import Compute
 from nst_video.errors import SinkError, SourceError
 from nst_video.frame import Frame, Pixels
 from nst_video.image import to_pixels
+from nst_video.painting import Painting
 from nst_video.pictures import PICTURE_SUFFIXES, read_picture
 from nst_video.plot import PLOT_SUFFIXES, check_plotting, plot_losses
 from nst_video.report import OnProgress, Progress, Summary
@@ -22,7 +23,7 @@ from nst_video.settings import STARTS, ImageConfig, StyleSettings
 from nst_video.sinks import check_output, write_file, write_picture
 from nst_video.still import REFINING, Stage, Watch, beside, kept, resized, slowed, stages, start, weighted
 from nst_video.studio import check_log, check_masks, make_stylizer, open_log, write_log
-from nst_video.stylizer import Painting, Stylizer
+from nst_video.stylizer import Stylizer
 
 
 def run_image(config: ImageConfig, settings: StyleSettings, on_progress: OnProgress) -> Summary:

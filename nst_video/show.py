@@ -22,9 +22,9 @@ from nst_video.controls import Act, Command, Knobs
 from nst_video.darkroom import Darkroom, Exposure, Keep
 from nst_video.errors import NstVideoError
 from nst_video.frame import Frame, LiveSource, Pixels
+from nst_video.painting import Painted
 from nst_video.settings import LiveConfig, StyleSettings
 from nst_video.sinks import Album, Recorder, VirtualCamera
-from nst_video.stylizer import Painted
 from nst_video.window import Window
 
 FLASH_S = 0.25

@@ -19,11 +19,12 @@ from nst_video.flow import FlowEstimator
 from nst_video.frame import Frame, Mask
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses, Method
+from nst_video.painting import Painted, Painting, Prepared, State
 from nst_video.pictures import picture_size, read_mask, read_picture
 from nst_video.pipeline import Channel, Pipeline
 from nst_video.settings import ConvertConfig, SessionConfig, StyleSettings
 from nst_video.sinks import check_output
-from nst_video.stylizer import Painted, Painting, Prepared, State, Stylizer
+from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
 
 SHAPE_TOLERANCE = 0.02

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,88 +19,24 @@ from torch.nn import functional as F
 from nst_video import color
 from nst_video.adam import Moments, pace
 from nst_video.device import Compute, Look
-from nst_video.flow import FlowEstimator, Motion, backward_warp
+from nst_video.flow import FlowEstimator
 from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import Guide
+from nst_video.masks import Masks
 from nst_video.networks import FeatureNetwork, Looked
-from nst_video.objective import Held, Objective
+from nst_video.objective import Objective
 from nst_video.optimizer import Method, OnIteration, Optimizer
-from nst_video.scene import Seen, see
+from nst_video.painting import Painted, Painting, Prepared, State
+from nst_video.scene import see
 from nst_video.settings import StyleSettings
 from nst_video.views import HOLD, JITTER, View, Viewpoint
+from nst_video.warm_start import Beginning, carry
 
 BUSY = 0.02
 """With this much of the picture to be painted a frame gets all its iterations; with less, fewer."""
 DONE = 1e-4
 """With less than this much to be painted it gets none."""
-AROUND = 16
-"""Side of the squares, in pixels, whose means make the surroundings of a hole."""
-REPAINT = 0.2
-"""A change of the content by this much makes its painting unripe altogether."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A frame and all that can be known of it before the last one is painted; seconds by what they went into.
-
-    content: the frame at the worked size, without noise where nothing happens; motion: since the frame prepared
-    before, None of the first frame of a scene, of one of another shape, and where flow is not wanted; recalled: since
-    earlier ones, by how many frames ago that was.
-    """
-
-    pixels: Pixels
-    content: Tensor
-    seen: Seen
-    motion: Motion | None
-    recalled: tuple[tuple[int, Motion], ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class State:
-    """What one frame hands to the next: what it showed, how the painting looks, the optimiser's memory, what was
-    wanted and how near it came, how earlier frames were painted, the last one first, and the content whose colours the
-    style has been given, if it was."""
-
-    prepared: Prepared
-    image: Tensor
-    moments: Moments
-    settings: StyleSettings
-    losses: dict[str, float]
-    earlier: tuple[Tensor, ...] = ()
-    palette: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Painting:
-    """A frame as the optimiser left it, still at the worked size, and what that took."""
-
-    frame: Pixels
-    painted: Pixels
-    iterations: int
-    losses: dict[str, float]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Painted:
-    """A finished frame, the painting before it was finished, at the worked size, and what it took."""
-
-    pixels: Pixels
-    unfinished: Pixels
-    iterations: int
-    losses: dict[str, float]
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Beginning:
-    """Where the optimiser starts on a frame, and what it may hold on to."""
-
-    image: Tensor
-    moments: Moments
-    held: Held | None = None
 
 
 @dataclass(frozen=True)
@@ -150,8 +86,7 @@ class Stylizer:
         self._flow = flow
         self._memory = tuple(memory)
         self._method: Method = method
-        self._masks = [torch.from_numpy(mask)[None, None] for mask in masks]
-        self._sized_masks: dict[tuple[int, int], Tensor] = {}
+        self._masks = Masks(masks)
         self._limit = limit
         self._grams: dict[tuple[int, View], dict[str, Tensor]] = {}
         self._grams_are_of: object = None
@@ -209,8 +144,11 @@ class Stylizer:
         with self._compute.painting():
             seconds, content = dict(prepared.seconds), prepared.content
             with _timed(seconds, "carry"):
-                carried = self._carry(state, prepared, settings) if state is not None else None
-                beginning = carried or _Beginning(content if start is None else start, Moments.zero(content))
+                carried = None
+                if state is not None:
+                    follow, free = self._flow is not None, self._masks.free(content)
+                    carried = carry(state, prepared, settings, follow=follow, free=free)
+                beginning = carried or Beginning(content if start is None else start, Moments.zero(content))
                 if iterations is None:
                     iterations = self._first_iterations if carried is None else self._iterations
                 if carried is not None:
@@ -260,7 +198,7 @@ class Stylizer:
         if easel.viewpoint is not None:
             view = easel.viewpoint.view(age // HOLD, self._jitter(settings))
             easel.viewpoint.go(view)
-            masks = self._fitted_masks(content)
+            masks = self._masks.fitted(content)
             if masks is not None:
                 for layer, guide in self._guides(easel.viewpoint.show(masks), settings.style_layers).items():
                     easel.guides[layer].copy_(guide)
@@ -278,10 +216,10 @@ class Stylizer:
         """A still picture's pixels never ripen: its iterations are counted by the user."""
         return settings.ripe if self._flow is not None else math.inf
 
-    def _wanted(self, iterations: int, beginning: _Beginning, settings: StyleSettings) -> int:
+    def _wanted(self, iterations: int, beginning: Beginning, settings: StyleSettings) -> int:
         """How many of `iterations` a frame is worth: all, unless next to nothing in it is left to be painted."""
-        paces, masks = pace(beginning.moments.ripeness, self._ripe(settings)), self._fitted_masks(beginning.image)
-        unripe = float((paces if masks is None else paces[_free(masks)]).mean())
+        paces, free = pace(beginning.moments.ripeness, self._ripe(settings)), self._masks.free(beginning.image)
+        unripe = float((paces if free is None else paces[free]).mean())
         return math.ceil(iterations * min(1.0, unripe / BUSY)) if unripe > DONE else 0
 
     def finish(self, painting: Painting, settings: StyleSettings) -> Painted:
@@ -311,60 +249,10 @@ class Stylizer:
             result, hue=settings.hue, saturation=settings.saturation, brightness=settings.brightness
         ).clamp(0, 1)
         share: Tensor | float = settings.strength
-        masks = self._fitted_masks(content)
-        if masks is not None:
-            share = share * masks.sum(0, keepdim=True).clamp(0, 1)
+        masked = self._masks.together(content)
+        if masked is not None:
+            share = share * masked
         return to_pixels(content + share * (result - content))
-
-    def _carry(self, state: State, prepared: Prepared, settings: StyleSettings) -> _Beginning | None:
-        """The last result and its moments moved to where things are now, holes filled from earlier results or the
-        content.
-
-        What has changed in the content beyond its motion (a mouth opens, a light sweeps by) is added to the painting:
-        a few iterations would not get there by themselves. None in a new scene.
-        """
-        content, motion = prepared.content, prepared.motion
-        if state.image.shape != content.shape:
-            return _enlarged(state.image, content)
-        same = settings.paints_like(state.settings)  # else nothing is held on to: one painting flows into the other
-        if self._flow is None:
-            held = Held(state.image, torch.ones_like(content[:, :1]))
-            return _Beginning(state.image, state.moments, held if same else None)
-        if motion is None:
-            return None
-        image = torch.where(motion.moved > 0, backward_warp(state.image, motion.flow, sharp=True), state.image)
-        image = (image + motion.change).clamp_(0, 1)
-        visible = self._painted_before(motion.visible, motion.flow)
-        found, confidence = visible, self._painted_before(motion.confidence, motion.flow)
-        for ago, older in prepared.recalled:
-            if ago - 2 < len(state.earlier):
-                seen = self._painted_before(older.visible, older.flow)
-                remembered = backward_warp(state.earlier[ago - 2], older.flow, sharp=True).clamp_(0, 1)
-                image = torch.lerp(image, remembered, seen)
-                found, confidence = found + seen, confidence * (1 - seen) + seen
-        image = torch.lerp(_tinted(content, image, found), image, found)
-        ripeness = backward_warp(state.moments.ripeness, motion.flow)
-        repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
-        ripeness = ripeness * visible * (1 - repainted).clamp_(min=0) - settings.blur_cost * motion.moved
-        moments = _carry_moments(state.moments, motion.flow, ripeness.clamp_(min=0) if same else ripeness.zero_())
-        return _Beginning(image, moments, Held(image, confidence) if same else None)
-
-    def _painted_before(self, visible: Tensor, flow: Tensor) -> Tensor:
-        """Of what was visible before, (1, 1, H, W), what was painted: nothing that comes out from behind a mask was."""
-        masks = self._fitted_masks(visible)
-        return visible if masks is None else visible * backward_warp(_free(masks).float(), flow)
-
-    def _fitted_masks(self, image: Tensor) -> Tensor | None:
-        """The masks (R, 1, H, W) at the size of `image` and beside it; None without any. Those of the last two sizes
-        are kept: a film asks for them with every frame."""
-        if not self._masks:
-            return None
-        size = (image.shape[2], image.shape[3])
-        kept = self._sized_masks  # replaced as a whole: `paint` and `finish` run in two threads
-        if size not in kept:
-            fitted = torch.cat([_fitted(mask, image) for mask in self._masks])
-            self._sized_masks = kept = {**dict(list(kept.items())[-1:]), size: fitted}
-        return kept[size]
 
     def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:
         """The easel for images of this shape and settings of this kind: the last one, if it fits."""
@@ -372,7 +260,7 @@ class Stylizer:
         key = (content.shape, settings.content_layers, settings.style_layers, settings.loss, moves)
         if self._easel is None or self._easel.key != key:
             self._easel = None  # its memory is free for the next one
-            masks = self._fitted_masks(content)
+            masks = self._masks.fitted(content)
             guides = {} if masks is None else self._guides(masks, settings.style_layers)
             look = self._compute.look(
                 self._network,
@@ -386,7 +274,7 @@ class Stylizer:
             viewpoint = Viewpoint(content) if moves else None
             whole = look.whole if viewpoint is None else lambda image: look.whole(viewpoint(image))
             objective = Objective(whole, content, settings, every_term=self._compute.captures, shares=shares)
-            free = None if masks is None else _free(masks)
+            free = self._masks.free(content)
             capture = self._compute.capture if self._compute.captures else None
             optimizer = Optimizer(objective, content, method=self._method, free=free, capture=capture)
             self._easel = _Easel(key, look, viewpoint, guides, objective, optimizer, free)
@@ -433,53 +321,6 @@ class Stylizer:
                     share = torch.cat((blended[layer], share)) if apart else blended[layer] + share
                 blended[layer] = share
         return blended
-
-
-def _free(masks: Tensor) -> Tensor:
-    """Where anything is to be painted, (1, 1, H, W), by masks (R, 1, H, W)."""
-    return masks.amax(0, keepdim=True) > 0
-
-
-def _fitted(mask: Tensor, image: Tensor) -> Tensor:
-    """A mask (1, 1, H, W) at the size of `image`, on its device: averaged when it shrinks, else interpolated."""
-    size, shrinks = image.shape[2:], mask.shape[2] > image.shape[2]
-    method = "area" if shrinks else "bilinear"
-    return F.interpolate(mask, size, mode=method, align_corners=None if shrinks else False).to(image.device)
-
-
-def _enlarged(image: Tensor, content: Tensor) -> _Beginning | None:
-    """A painting that goes on at another size; None if its shape is another one, too. Moments are forgotten: enlarged,
-    by level or by the size of what it sees, they made the next hundred iterations worse than none."""
-    (height, width), (tall, wide) = image.shape[2:], content.shape[2:]
-    if abs(height * wide - width * tall) > max(height, width) * max(tall, wide) * 0.02:
-        return None
-    return _Beginning(resize(image, (tall, wide)), Moments.zero(content))
-
-
-def _tinted(content: Tensor, image: Tensor, found: Tensor) -> Tensor:
-    """The content with the colours that `image` has around, as far as it was `found`: what a hole starts from."""
-    known = _around(torch.cat(((image - content) * found, found), dim=1)) + 1e-6
-    return (content + known[:, :3] / known[:, 3:]).clamp_(0, 1)
-
-
-def _around(image: Tensor) -> Tensor:
-    """Every pixel's surroundings, averaged."""
-    height, width = image.shape[2:]
-    coarse = F.adaptive_avg_pool2d(image, (max(1, height // AROUND), max(1, width // AROUND)))
-    coarse = F.avg_pool2d(coarse, 3, stride=1, padding=1, count_include_pad=False)
-    return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
-
-
-def _carry_moments(moments: Moments, flow: Tensor, ripeness: Tensor) -> Moments:
-    """The optimiser's memory moved along `flow`, each level by the flow of its own scale."""
-    means, squares = [], []
-    for level, (mean, square) in enumerate(zip(moments.mean, moments.square, strict=True)):
-        if level:
-            flow = F.avg_pool2d(flow, 2) / 2
-        moved = backward_warp(torch.cat((mean, square), dim=1), flow)
-        means.append(moved[:, :3])
-        squares.append(moved[:, 3:])
-    return Moments(tuple(means), tuple(squares), ripeness, moments.age)
 
 
 @contextmanager

@@ -49,17 +49,21 @@ ROOMS: dict[str, str] = {
     "canvas": "controls frame",
     "window": "canvas controls errors",
     "objective": "losses networks optimizer settings",
-    "stylizer": "adam color device flow frame image losses networks objective optimizer scene settings views",
-    "checkpoint": "adam scene settings stylizer",
+    "painting": "adam flow frame scene settings",
+    "masks": "frame",
+    "warm_start": "adam flow image objective painting settings",
+    "stylizer": "adam color device flow frame image losses masks networks objective optimizer painting scene settings "
+    "views warm_start",
+    "checkpoint": "adam painting scene settings",
     "recipe": "__init__ errors pictures settings",
     "plot": "errors",
     "still": "errors image optimizer pictures settings",
     "darkroom": "device frame image pipeline settings stylizer",
-    "show": "canvas controls darkroom errors frame settings sinks stylizer window",
-    "studio": "budget controls device errors flow frame networks optimizer pictures pipeline settings sinks stylizer "
-    "weights",
+    "show": "canvas controls darkroom errors frame painting settings sinks window",
+    "studio": "budget controls device errors flow frame networks optimizer painting pictures pipeline settings "
+    "sinks stylizer weights",
     "report": "controls",
-    "image_session": "device errors frame image pictures plot recipe report settings sinks still studio stylizer",
+    "image_session": "device errors frame image painting pictures plot recipe report settings sinks still studio stylizer",
     "video_session": "checkpoint container controls errors fetch film fingerprint flow frame optimizer parts pipeline "
     "report settings sinks sources still studio",
     "live_session": "budget container darkroom device errors feeds flow frame pictures pipeline report settings show "

@@ -18,8 +18,9 @@ from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
+from nst_video.painting import State
 from nst_video.settings import StyleSettings
-from nst_video.stylizer import State, Stylizer
+from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
 
 CPU = torch.device("cpu")

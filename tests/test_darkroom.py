@@ -19,8 +19,9 @@ from nst_video.device import Compute
 from nst_video.frame import Pixels
 from nst_video.image import resize, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
+from nst_video.painting import Painting, Prepared, State
 from nst_video.settings import StyleSettings
-from nst_video.stylizer import Painting, Prepared, State, Stylizer
+from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
 
 FRAME, PAINTING, STYLE = blobs(45, 60, seed=1), blobs(24, 32, seed=2), blobs(64, 64, seed=3)

@@ -24,10 +24,11 @@ from nst_video.frame import Pixels
 from nst_video.image_session import run_image
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses, Method
+from nst_video.painting import Painting, State
 from nst_video.report import Progress
 from nst_video.settings import ImageConfig, StyleSettings
 from nst_video.still import Watch
-from nst_video.stylizer import Painting, State, Stylizer
+from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")

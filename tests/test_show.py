@@ -20,10 +20,10 @@ from nst_video.controls import Act, Command, Knobs
 from nst_video.darkroom import Darkroom, Exposure
 from nst_video.errors import SinkError, WorkError
 from nst_video.frame import Frame, Pixels, StreamInfo
+from nst_video.painting import Painted
 from nst_video.settings import LiveConfig, StyleSettings
 from nst_video.show import Show
 from nst_video.sinks import Album
-from nst_video.stylizer import Painted
 
 
 class Source:

@@ -22,12 +22,14 @@ from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import relative_difference
 from nst_video.networks import FeatureNetwork, vgg19_stages
 from nst_video.optimizer import Method, Optimizer
+from nst_video.painting import Painted, State
 from nst_video.pictures import read_picture
 from nst_video.resources import shipped
 from nst_video.settings import StyleSettings
-from nst_video.stylizer import Painted, State, Stylizer, _carry_moments
+from nst_video.stylizer import Stylizer
 from nst_video.tiles import TiledLook
 from nst_video.views import HOLD, Viewpoint
+from nst_video.warm_start import carry
 from nst_video.weights import load_network
 
 CONTENT, STYLE, OTHER = blobs(48, 64, seed=1), blobs(64, 64, seed=2), blobs(50, 40, seed=3)[..., ::-1].copy()
@@ -1054,25 +1056,6 @@ def test_iterations_can_be_given_for_each_frame() -> None:
     assert state.moments.age == 2
 
 
-def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None:
-    """What was eight pixels to the right is one pixel to the right on the level of an eighth the size."""
-    image = torch.zeros(1, 3, 64, 96)
-    ramp = tuple(
-        torch.arange(level.shape[3], dtype=torch.float32).expand(level.shape).clone()
-        for level in Moments.zero(image).mean
-    )
-    flow = torch.zeros(1, 2, 64, 96)
-    flow[:, 0] = 8
-    ripeness = torch.rand(1, 1, 64, 96)
-    carried = _carry_moments(Moments(ramp, ramp, torch.zeros_like(ripeness), age=7), flow, ripeness)
-    assert carried.ripeness is ripeness
-    assert carried.age == 7
-    for level, (before, after) in enumerate(zip(ramp, carried.mean, strict=True)):
-        shift = 8 // 2**level
-        assert torch.allclose(after[..., :-shift], before[..., :-shift] + shift, atol=1e-3)
-    assert all(torch.equal(a, b) for a, b in zip(carried.mean, carried.square, strict=True))
-
-
 def test_what_changes_in_the_content_without_moving_changes_in_the_painting() -> None:
     """A light goes on: the painting brightens at once, not after the many steps that the optimiser would take."""
     stylizer = make(iterations=1, first_iterations=10)
@@ -1161,7 +1144,8 @@ def test_what_has_to_be_interpolated_is_put_back_by_the_cost_of_its_blur(monkeyp
     flow[:, 0, :, 40:] = -3
     monkeypatch.setattr(stylizer, "_flow", Given(flow, -flow))
     settings = StyleSettings(learning_rate=1e-5)
-    beginning = stylizer._carry(replace(state, settings=settings), stylizer.prepare(CONTENT, state.prepared), settings)
+    prepared = stylizer.prepare(CONTENT, state.prepared)
+    beginning = carry(replace(state, settings=settings), prepared, settings, follow=True, free=None)
     assert beginning is not None
     ripeness = beginning.moments.ripeness[0, 0]
     before = state.moments.ripeness[0, 0]

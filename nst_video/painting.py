@@ -1,0 +1,67 @@
+"""A frame on its way, from prepared to finished, and what one frame hands to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from nst_video.adam import Moments
+from nst_video.flow import Motion
+from nst_video.frame import Pixels
+from nst_video.scene import Seen
+from nst_video.settings import StyleSettings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame and all that can be known of it before the last one is painted; seconds by what they went into.
+
+    content: the frame at the worked size, without noise where nothing happens; motion: since the frame prepared
+    before, None of the first frame of a scene, of one of another shape, and where flow is not wanted; recalled: since
+    earlier ones, by how many frames ago that was.
+    """
+
+    pixels: Pixels
+    content: Tensor
+    seen: Seen
+    motion: Motion | None
+    recalled: tuple[tuple[int, Motion], ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """What one frame hands to the next: what it showed, how the painting looks, the optimiser's memory, what was
+    wanted and how near it came, how earlier frames were painted, the last one first, and the content whose colours the
+    style has been given, if it was."""
+
+    prepared: Prepared
+    image: Tensor
+    moments: Moments
+    settings: StyleSettings
+    losses: dict[str, float]
+    earlier: tuple[Tensor, ...] = ()
+    palette: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A frame as the optimiser left it, still at the worked size, and what that took."""
+
+    frame: Pixels
+    painted: Pixels
+    iterations: int
+    losses: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A finished frame, the painting before it was finished, at the worked size, and what it took."""
+
+    pixels: Pixels
+    unfinished: Pixels
+    iterations: int
+    losses: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)

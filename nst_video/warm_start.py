@@ -1,0 +1,121 @@
+"""Where the painting of a frame begins: at the last one's, moved to where things are now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nst_video.adam import Moments
+from nst_video.flow import Motion, backward_warp
+from nst_video.image import resize
+from nst_video.objective import Held
+from nst_video.painting import Prepared, State
+from nst_video.settings import StyleSettings
+
+AROUND = 16
+"""Side of the squares, in pixels, whose means make the surroundings of a hole."""
+REPAINT = 0.2
+"""A change of the content by this much makes its painting unripe altogether."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where the optimiser starts on a frame, and what it may hold on to."""
+
+    image: Tensor
+    moments: Moments
+    held: Held | None = None
+
+
+def carry(
+    state: State, prepared: Prepared, settings: StyleSettings, *, follow: bool, free: Tensor | None
+) -> Beginning | None:
+    """The last painting as the beginning of the next one, None in a new scene.
+
+    If not to `follow` what moves, it stays where it is. `free` (1, 1, H, W) is False where nothing was painted.
+    """
+    content, motion = prepared.content, prepared.motion
+    if state.image.shape != content.shape:
+        return _enlarged(state.image, content)
+    same = settings.paints_like(state.settings)  # else nothing is held on to: one painting flows into the other
+    if not follow:
+        held = Held(state.image, torch.ones_like(content[:, :1]))
+        return Beginning(state.image, state.moments, held if same else None)
+    if motion is None:
+        return None
+    image, found, confidence = _moved(state, prepared, motion, free)
+    ripeness = _carry_ripeness(state.moments.ripeness, motion, settings.blur_cost, free)
+    moments = carry_moments(state.moments, motion.flow, ripeness if same else ripeness.zero_())
+    image = torch.lerp(_tinted(content, image, found), image, found)
+    return Beginning(image, moments, Held(image, confidence) if same else None)
+
+
+def _moved(state: State, prepared: Prepared, motion: Motion, free: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The last painting where things are now, what was hidden then from earlier ones; how far each pixel was found, and
+    with how much confidence.
+
+    What has changed in the content beyond its motion (a mouth opens, a light sweeps by) is added to the painting: a few
+    iterations would not get there by themselves.
+    """
+    image = torch.where(motion.moved > 0, backward_warp(state.image, motion.flow, sharp=True), state.image)
+    image = (image + motion.change).clamp_(0, 1)
+    found = _painted_before(motion.visible, motion.flow, free)
+    confidence = _painted_before(motion.confidence, motion.flow, free)
+    for ago, older in prepared.recalled:
+        if ago - 2 < len(state.earlier):
+            seen = _painted_before(older.visible, older.flow, free)
+            remembered = backward_warp(state.earlier[ago - 2], older.flow, sharp=True).clamp_(0, 1)
+            image = torch.lerp(image, remembered, seen)
+            found, confidence = found + seen, confidence * (1 - seen) + seen
+    return image, found, confidence
+
+
+def _carry_ripeness(ripeness: Tensor, motion: Motion, blur_cost: float, free: Tensor | None) -> Tensor:
+    """What is new, has changed, or was blurred by being moved has steps to take again."""
+    visible = _painted_before(motion.visible, motion.flow, free)
+    repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
+    ripeness = backward_warp(ripeness, motion.flow) * visible * (1 - repainted).clamp_(min=0)
+    return (ripeness - blur_cost * motion.moved).clamp_(min=0)
+
+
+def _painted_before(visible: Tensor, flow: Tensor, free: Tensor | None) -> Tensor:
+    """Of what was visible before, (1, 1, H, W), what was painted: nothing that comes out from behind a mask was."""
+    return visible if free is None else visible * backward_warp(free.float(), flow)
+
+
+def _enlarged(image: Tensor, content: Tensor) -> Beginning | None:
+    """A painting that goes on at another size; None if its shape is another one, too. Moments are forgotten: enlarged,
+    by level or by the size of what it sees, they made the next hundred iterations worse than none."""
+    (height, width), (tall, wide) = image.shape[2:], content.shape[2:]
+    if abs(height * wide - width * tall) > max(height, width) * max(tall, wide) * 0.02:
+        return None
+    return Beginning(resize(image, (tall, wide)), Moments.zero(content))
+
+
+def _tinted(content: Tensor, image: Tensor, found: Tensor) -> Tensor:
+    """The content with the colours that `image` has around, as far as it was `found`: what a hole starts from."""
+    known = _around(torch.cat(((image - content) * found, found), dim=1)) + 1e-6
+    return (content + known[:, :3] / known[:, 3:]).clamp_(0, 1)
+
+
+def _around(image: Tensor) -> Tensor:
+    """Every pixel's surroundings, averaged."""
+    height, width = image.shape[2:]
+    coarse = F.adaptive_avg_pool2d(image, (max(1, height // AROUND), max(1, width // AROUND)))
+    coarse = F.avg_pool2d(coarse, 3, stride=1, padding=1, count_include_pad=False)
+    return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+
+
+def carry_moments(moments: Moments, flow: Tensor, ripeness: Tensor) -> Moments:
+    """The optimiser's memory moved along `flow`, each level by the flow of its own scale."""
+    means, squares = [], []
+    for level, (mean, square) in enumerate(zip(moments.mean, moments.square, strict=True)):
+        if level:
+            flow = F.avg_pool2d(flow, 2) / 2
+        moved = backward_warp(torch.cat((mean, square), dim=1), flow)
+        means.append(moved[:, :3])
+        squares.append(moved[:, 3:])
+    return Moments(tuple(means), tuple(squares), ripeness, moments.age)

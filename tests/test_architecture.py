@@ -63,7 +63,8 @@ ROOMS: dict[str, str] = {
     "studio": "budget controls device errors flow frame networks optimizer painting pictures pipeline settings "
     "sinks stylizer weights",
     "report": "controls",
-    "image_session": "device errors frame image painting pictures plot recipe report settings sinks still studio stylizer",
+    "image_session": "device errors frame image painting pictures plot recipe report settings sinks still studio "
+    "stylizer",
     "video_session": "checkpoint container controls errors fetch film fingerprint flow frame optimizer parts pipeline "
     "report settings sinks sources still studio",
     "live_session": "budget container darkroom device errors feeds flow frame pictures pipeline report settings show "

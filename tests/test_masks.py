@@ -24,7 +24,7 @@ def test_without_any_there_is_nothing_to_tell() -> None:
 @given(
     of=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     to=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    values=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=3),
+    values=st.lists(st.integers(0, 255).map(lambda level: level / 255), min_size=1, max_size=3),
 )
 def test_an_even_mask_is_as_even_at_any_size(of: tuple[int, int], to: tuple[int, int], values: list[float]) -> None:
     masks, some = Masks([np.full(of, value, np.float32) for value in values]), image(*to)

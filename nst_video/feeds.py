@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from fractions import Fraction
 from pathlib import Path
 
-# Before cv2: a camera that stalls is given up after so many seconds, not ten; Windows opens cameras at once.
+# Before a camera is opened: one that stalls is given up after so many seconds, not ten; Windows opens cameras at once.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 

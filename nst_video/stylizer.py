@@ -144,10 +144,8 @@ class Stylizer:
         with self._compute.painting():
             seconds, content = dict(prepared.seconds), prepared.content
             with _timed(seconds, "carry"):
-                carried = None
-                if state is not None:
-                    follow, free = self._flow is not None, self._masks.free(content)
-                    carried = carry(state, prepared, settings, follow=follow, free=free)
+                follow = self._flow is not None
+                carried = carry(state, prepared, settings, self._masks, follow=follow) if state is not None else None
                 beginning = carried or Beginning(content if start is None else start, Moments.zero(content))
                 if iterations is None:
                     iterations = self._first_iterations if carried is None else self._iterations

@@ -1,4 +1,4 @@
-"""Where the painting of a frame begins: at the last one's, moved to where things are now."""
+"""Where a frame that has one before it begins: at that one's painting, moved to where things are now."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from nst_video.adam import Moments
 from nst_video.flow import Motion, backward_warp
 from nst_video.image import resize
+from nst_video.masks import Masks
 from nst_video.objective import Held
 from nst_video.painting import Prepared, State
 from nst_video.settings import StyleSettings
@@ -30,12 +31,10 @@ class Beginning:
     held: Held | None = None
 
 
-def carry(
-    state: State, prepared: Prepared, settings: StyleSettings, *, follow: bool, free: Tensor | None
-) -> Beginning | None:
+def carry(state: State, prepared: Prepared, settings: StyleSettings, masks: Masks, *, follow: bool) -> Beginning | None:
     """The last painting as the beginning of the next one, None in a new scene.
 
-    If not to `follow` what moves, it stays where it is. `free` (1, 1, H, W) is False where nothing was painted.
+    If not to `follow` what moves, it stays where it is. Behind `masks` nothing was painted.
     """
     content, motion = prepared.content, prepared.motion
     if state.image.shape != content.shape:
@@ -46,14 +45,18 @@ def carry(
         return Beginning(state.image, state.moments, held if same else None)
     if motion is None:
         return None
-    image, found, confidence = _moved(state, prepared, motion, free)
-    ripeness = _carry_ripeness(state.moments.ripeness, motion, settings.blur_cost, free)
-    moments = carry_moments(state.moments, motion.flow, ripeness if same else ripeness.zero_())
+    free = masks.free(content)
+    visible = _painted_before(motion.visible, motion.flow, free)
+    image, found, confidence = _moved(state, prepared, motion, visible, free)
+    ripeness = _carry_ripeness(state.moments.ripeness, motion, visible, settings.blur_cost)
+    moments = _carry_moments(state.moments, motion.flow, ripeness if same else ripeness.zero_())
     image = torch.lerp(_tinted(content, image, found), image, found)
     return Beginning(image, moments, Held(image, confidence) if same else None)
 
 
-def _moved(state: State, prepared: Prepared, motion: Motion, free: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _moved(
+    state: State, prepared: Prepared, motion: Motion, visible: Tensor, free: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """The last painting where things are now, what was hidden then from earlier ones; how far each pixel was found, and
     with how much confidence.
 
@@ -62,8 +65,7 @@ def _moved(state: State, prepared: Prepared, motion: Motion, free: Tensor | None
     """
     image = torch.where(motion.moved > 0, backward_warp(state.image, motion.flow, sharp=True), state.image)
     image = (image + motion.change).clamp_(0, 1)
-    found = _painted_before(motion.visible, motion.flow, free)
-    confidence = _painted_before(motion.confidence, motion.flow, free)
+    found, confidence = visible, _painted_before(motion.confidence, motion.flow, free)
     for ago, older in prepared.recalled:
         if ago - 2 < len(state.earlier):
             seen = _painted_before(older.visible, older.flow, free)
@@ -73,9 +75,8 @@ def _moved(state: State, prepared: Prepared, motion: Motion, free: Tensor | None
     return image, found, confidence
 
 
-def _carry_ripeness(ripeness: Tensor, motion: Motion, blur_cost: float, free: Tensor | None) -> Tensor:
+def _carry_ripeness(ripeness: Tensor, motion: Motion, visible: Tensor, blur_cost: float) -> Tensor:
     """What is new, has changed, or was blurred by being moved has steps to take again."""
-    visible = _painted_before(motion.visible, motion.flow, free)
     repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
     ripeness = backward_warp(ripeness, motion.flow) * visible * (1 - repainted).clamp_(min=0)
     return (ripeness - blur_cost * motion.moved).clamp_(min=0)
@@ -109,7 +110,7 @@ def _around(image: Tensor) -> Tensor:
     return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
 
 
-def carry_moments(moments: Moments, flow: Tensor, ripeness: Tensor) -> Moments:
+def _carry_moments(moments: Moments, flow: Tensor, ripeness: Tensor) -> Moments:
     """The optimiser's memory moved along `flow`, each level by the flow of its own scale."""
     means, squares = [], []
     for level, (mean, square) in enumerate(zip(moments.mean, moments.square, strict=True)):

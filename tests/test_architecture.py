@@ -51,7 +51,7 @@ ROOMS: dict[str, str] = {
     "objective": "losses networks optimizer settings",
     "painting": "adam flow frame scene settings",
     "masks": "frame",
-    "warm_start": "adam flow image objective painting settings",
+    "warm_start": "adam flow image masks objective painting settings",
     "stylizer": "adam color device flow frame image losses masks networks objective optimizer painting scene settings "
     "views warm_start",
     "checkpoint": "adam painting scene settings",
@@ -93,6 +93,9 @@ PACKAGES: dict[str, str] = {
     "optimizer": "torch",
     "tiles": "torch",
     "still": "torch",
+    "painting": "torch",
+    "masks": "torch",
+    "warm_start": "torch",
     "recipe": "",
     "plot": "matplotlib",
     "objective": "torch",

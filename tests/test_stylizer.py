@@ -20,6 +20,7 @@ from nst_video.flow import FlowEstimator
 from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import relative_difference
+from nst_video.masks import Masks
 from nst_video.networks import FeatureNetwork, vgg19_stages
 from nst_video.optimizer import Method, Optimizer
 from nst_video.painting import Painted, State
@@ -1145,7 +1146,7 @@ def test_what_has_to_be_interpolated_is_put_back_by_the_cost_of_its_blur(monkeyp
     monkeypatch.setattr(stylizer, "_flow", Given(flow, -flow))
     settings = StyleSettings(learning_rate=1e-5)
     prepared = stylizer.prepare(CONTENT, state.prepared)
-    beginning = carry(replace(state, settings=settings), prepared, settings, follow=True, free=None)
+    beginning = carry(replace(state, settings=settings), prepared, settings, Masks([]), follow=True)
     assert beginning is not None
     ripeness = beginning.moments.ripeness[0, 0]
     before = state.moments.ripeness[0, 0]

@@ -445,8 +445,16 @@ def test_a_training_goes_on_from_a_file_that_shipped(
 
 
 def test_what_cannot_be_read_is_told_in_one_line(command: Callable[..., None], tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no weight file"):
+    with pytest.raises(SystemExit, match=r"^no weight file [^\n]*$"):
         command("--start", str(tmp_path / "gone.safetensors"))
+
+
+def test_deep_stages_alone_need_a_file_with_the_others(
+    command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command("--steps", "0")
+    assert "--start" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_plan_is_refused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from nst_video.adam import Moments
-from nst_video.warm_start import carry_moments
+from nst_video.warm_start import _carry_moments
 
 
 def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None:
@@ -18,7 +18,7 @@ def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None
     flow = torch.zeros(1, 2, 64, 96)
     flow[:, 0] = 8
     ripeness = torch.rand(1, 1, 64, 96)
-    carried = carry_moments(Moments(ramp, ramp, torch.zeros_like(ripeness), age=7), flow, ripeness)
+    carried = _carry_moments(Moments(ramp, ramp, torch.zeros_like(ripeness), age=7), flow, ripeness)
     assert carried.ripeness is ripeness
     assert carried.age == 7
     for level, (before, after) in enumerate(zip(ramp, carried.mean, strict=True)):

@@ -13,6 +13,9 @@ It learns in two phases: the whole network on small crops; then, its front froze
 remembered, the deep stages alone on large ones, which costs a third per pixel. Deep taps need it most: what is
 hardest to learn is relu5_1, of which each position sees 156 pixels.
 
+`--start` goes on from a finished file, with rates that rise and fall anew; with `--steps 0` in the deep stages alone,
+which is what takes `lite` furthest for its time.
+
 A checkpoint is written every `--checkpoint-every` steps; the same command continues from it (with pictures drawn
 anew). Beside it: a log with a line for each checkpoint (.jsonl) and its curve (.png).
 """
@@ -172,7 +175,7 @@ class Training:
         phase = self._phase
         done = self.step - (self._args.steps if phase.deep else 0)
         share = done / phase.steps
-        if (phase.deep or share >= PAINT_FROM) and done % PAINT_EVERY == 0:
+        if (phase.deep or self._args.start or share >= PAINT_FROM) and done % PAINT_EVERY == 0:
             self._paint(done // PAINT_EVERY % COHORTS)
         pairs = self._corpus.pairs(phase.pairs)
         parts = distillation_loss(self._student, pairs, phase.taps, exact=share >= EXACT_FROM)
@@ -289,7 +292,11 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 weights, the original (caffe) set")
     parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="folders, drawn from equally")
     parser.add_argument("--out", type=Path, required=True, help="the weight file; checkpoint and log go beside it")
-    parser.add_argument("--start", type=Path, help="a finished weight file to go on from, instead of from nothing")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="a finished weight file to go on from, instead of from nothing; a checkpoint beside --out comes first",
+    )
     parser.add_argument("--steps", type=int, default=6750, help="of the whole network")
     parser.add_argument("--pairs", type=int, default=3, help="pairs of pictures per step")
     parser.add_argument("--crop", type=int, default=160, help="crop size in pixels")
@@ -303,6 +310,8 @@ def main() -> None:
     parser.add_argument("--checkpoint-every", type=int, default=250, metavar="STEPS")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
+    if not args.steps and not args.start:
+        parser.error("--steps 0 trains the deep stages alone: --start has to name a file with the others")
 
     try:
         training, log = Training(args), args.out.with_suffix(".jsonl")

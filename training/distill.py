@@ -13,8 +13,7 @@ It learns in two phases: the whole network on small crops; then, its front froze
 remembered, the deep stages alone on large ones, which costs a third per pixel. Deep taps need it most: what is
 hardest to learn is relu5_1, of which each position sees 156 pixels.
 
-`--start` goes on from a finished file, with rates that rise and fall anew; with `--steps 0` in the deep stages alone,
-which is what takes `lite` furthest for its time.
+`--start` goes on from a finished file, with rates that rise and fall anew; with `--steps 0` in the deep stages alone.
 
 A checkpoint is written every `--checkpoint-every` steps; the same command continues from it (with pictures drawn
 anew). Beside it: a log with a line for each checkpoint (.jsonl) and its curve (.png).

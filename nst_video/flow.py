@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video.frame import Pixels
+from nst_video.spline import sample
 
 cv2.setNumThreads(1)  # flow is estimated beside the painting, whose threads leave no core for those of OpenCV
 
@@ -30,8 +31,6 @@ TEXTURE = 16.0
 """Squared grey levels per pixel of slope: a twentieth of a fully textured picture's, four times a wall's noise."""
 ASTRAY = 0.04
 """Squared pixels by which there and back may differ, on average, for a flow without texture to be believed."""
-SHARP = 0.7
-"""How far a sharp warp is bicubic: torch's own is sharper than Catmull-Rom and would sharpen what it moves often."""
 STILL = 0.25
 """Below this many pixels of motion a pixel is kept as it is: repeated interpolation would blur it away."""
 
@@ -130,18 +129,15 @@ def _flow_tensor(flow: Floats) -> Tensor:
 def backward_warp(image: Tensor, flow: Tensor, *, sharp: bool = False) -> Tensor:
     """`image` (N, C, H, W), moved so that it fits the current frame: out(p) = image(p + flow(p)).
 
-    Bilinear, which blurs; `sharp` leans towards bicubic as far as does no harm when it is done again and again.
-    Beyond the border its edge is repeated. See `steady` for keeping still pixels untouched.
+    Bilinear, which blurs; or `sharp`, by cubic splines, for what is moved again and again. Beyond the border its edge
+    is repeated. See `steady` for keeping still pixels untouched.
     """
     height, width = image.shape[-2:]
     positions, scale = _grid(height, width, flow.device)
+    if sharp:
+        return sample(image, positions + flow)
     grid = torch.addcmul(positions * scale - 1, flow, scale).clamp_(-1, 1)  # older MPS has no padding_mode="border"
-    grid = grid.permute(0, 2, 3, 1)
-    linear = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    if not sharp or image.device.type == "mps":  # Metal has no bicubic sampling
-        return linear
-    cubic = F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=True)
-    return torch.lerp(linear, cubic, SHARP)
+    return F.grid_sample(image, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
 def agreed(flow: Tensor, opposite: Tensor) -> Tensor:

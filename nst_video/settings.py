@@ -161,8 +161,8 @@ class StyleSettings(_Checked):
 
     @property
     def held_weight(self) -> float:
-        """The weight of the temporal loss: 0, 99, 9999 at a stability of 0, ½, 1, if none is given."""
-        return 10 ** (4 * self.stability) - 1 if self.temporal_weight is None else self.temporal_weight
+        """The weight of the temporal loss: 0, 999, 999999 at a stability of 0, ½, 1, if none is given."""
+        return 10 ** (6 * self.stability) - 1 if self.temporal_weight is None else self.temporal_weight
 
     @property
     def ripe(self) -> float:

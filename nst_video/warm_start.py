@@ -20,6 +20,8 @@ AROUND = 16
 """Side of the squares, in pixels, whose means make the surroundings of a hole."""
 REPAINT = 0.2
 """A change of the content by this much makes its painting unripe altogether."""
+FAINT = 0.03 / 255
+"""A change by less is that of a camera's noise, averaged; painted along, but not painted over."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _moved(
 
 def _carry_ripeness(ripeness: Tensor, motion: Motion, visible: Tensor, blur_cost: float) -> Tensor:
     """What is new, has changed, or was blurred by being moved has steps to take again."""
-    repainted = motion.change.abs().amax(1, keepdim=True) / REPAINT
+    repainted = (motion.change.abs().amax(1, keepdim=True) - FAINT).clamp_(min=0) / REPAINT
     ripeness = backward_warp(ripeness, motion.flow) * visible * (1 - repainted).clamp_(min=0)
     return (ripeness - blur_cost * motion.moved).clamp_(min=0)
 

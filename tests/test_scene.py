@@ -59,6 +59,29 @@ def test_a_cameras_noise_is_not_seen() -> None:
     assert np.abs(seen[-1].content - clean).mean() < 2
 
 
+def test_noise_on_a_plain_wall_is_no_motion() -> None:
+    """There, flow is a guess; it was acted on, and such walls were painted for ever."""
+    wall = np.full((192, 256, 3), 12, np.uint8)
+    wall[64:128, 96:160] = textured(64, 64)
+    seen = watch([noisy(wall, seed) for seed in range(10)])
+    assert sum(one.motion.moved.sum().item() for one in seen[1:] if one.motion is not None) == 0
+
+
+def test_a_pale_thing_that_moves_before_a_still_camera_moves_as_a_whole() -> None:
+    """Within it next to nothing changes, like on a cheek; its edges do."""
+    pale = 120 + textured(40, 40) // 8
+
+    def scene(left: int) -> Pixels:
+        frame = textured(120, 200).copy()
+        frame[40:80, left : left + 40] = pale
+        return frame
+
+    seen = watch([scene(60), scene(63)])[1]
+    assert seen.motion is not None
+    assert np.median(np.hypot(*seen.motion.flow[0].numpy())) == 0
+    assert seen.motion.moved[0, 0, 44:76, 67:99].mean() > 0.9
+
+
 def test_a_light_that_fades_slowly_is_seen() -> None:
     clean = textured()
     seen = watch([np.asarray(clean + i // 10, np.uint8) for i in range(120)])

@@ -20,7 +20,6 @@ from nst_video.flow import FlowEstimator
 from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import relative_difference
-from nst_video.masks import Masks
 from nst_video.networks import FeatureNetwork, vgg19_stages
 from nst_video.optimizer import Method, Optimizer
 from nst_video.painting import Painted, State
@@ -30,7 +29,6 @@ from nst_video.settings import StyleSettings
 from nst_video.stylizer import Stylizer
 from nst_video.tiles import TiledLook
 from nst_video.views import HOLD, Viewpoint
-from nst_video.warm_start import carry
 from nst_video.weights import load_network
 
 CONTENT, STYLE, OTHER = blobs(48, 64, seed=1), blobs(64, 64, seed=2), blobs(50, 40, seed=3)[..., ::-1].copy()
@@ -1136,22 +1134,6 @@ def test_changed_settings_make_a_ripe_painting_unripe() -> None:
     assert painted.iterations == 150
     assert painted.losses["content"] < state.losses["content"]
     assert after.moments.ripeness.min() > 60
-
-
-def test_what_has_to_be_interpolated_is_put_back_by_the_cost_of_its_blur(monkeypatch: pytest.MonkeyPatch) -> None:
-    stylizer = make(iterations=1, first_iterations=20)
-    _, state = stylizer.step(CONTENT, StyleSettings(), None)
-    flow = torch.zeros(1, 2, 48, 64)
-    flow[:, 0, :, 40:] = -3
-    monkeypatch.setattr(stylizer, "_flow", Given(flow, -flow))
-    settings = StyleSettings(learning_rate=1e-5)
-    prepared = stylizer.prepare(CONTENT, state.prepared)
-    beginning = carry(replace(state, settings=settings), prepared, settings, Masks([]), follow=True)
-    assert beginning is not None
-    ripeness = beginning.moments.ripeness[0, 0]
-    before = state.moments.ripeness[0, 0]
-    assert torch.allclose(ripeness[:, :36], before[:, :36], atol=1e-3)
-    assert ripeness[:, 50:].max() <= before.max() - settings.blur_cost
 
 
 def test_what_comes_back_into_view_is_as_it_was_painted_before() -> None:

@@ -38,8 +38,8 @@ WINDOW = 5
 FOLLOW = 0.05
 """How much of its difference the content takes on per frame where nothing but noise is seen."""
 CALM_STILL = 0.5
-"""Pixels: if the camera is still, motion by less is not acted on yet where nothing but noise is seen, nor by more where
-nothing near has changed: there, flow is a guess. If the camera moves, its background has to move as a whole."""
+"""Pixels: if the camera is still, motion by less is not acted on yet where nothing but noise is seen, nor by more in a
+place no part of which has changed: there, flow is a guess. If the camera moves, its background moves as a whole."""
 MOST_NOISE = 5.0
 """Grey levels: no camera's noise is taken to be more."""
 ALIKE = 25.0
@@ -49,8 +49,7 @@ CORE = 8.0
 """Changes of a moving thing's content by less than this (of 255) are left to the iterations: mostly, they are the
 errors of the flow, and would flicker."""
 AROUND = 16
-"""Side of the squares, in pixels, over which a difference is averaged to be taken for a change of the light, and that
-are near each other."""
+"""Side of the squares, in pixels, over which a difference is averaged to be taken for a change of the light."""
 CUT = 0.25
 """A frame of which more than this share cannot be found in the one before is another scene."""
 HIDDEN = 0.003
@@ -86,10 +85,12 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     changed = _changed(difference, _noise(np.abs(left)))
     along = motion.flow[0].numpy()
     speed = np.hypot(along[0], along[1])
-    moving = speed >= STILL
+    around = np.asarray(cv2.dilate(changed, np.ones((WINDOW, WINDOW), np.uint8)), np.uint8)
     if np.median(speed) < STILL:  # the camera is still
-        moving = (speed >= CALM_STILL) & _near(changed)
-    moved = np.maximum(cv2.dilate(changed, np.ones((WINDOW, WINDOW), np.uint8)), moving.astype(np.uint8))
+        moving = _touched((speed >= CALM_STILL).astype(np.uint8), around)
+    else:
+        moving = (speed >= STILL).astype(np.uint8)
+    moved = np.maximum(around, moving)
     mask = _tensor(moved)
     shown = np.where(moved[..., None], content, before.content + FOLLOW * difference)
     motion = Motion(
@@ -149,13 +150,12 @@ def _changed(difference: Floats, noise: float) -> NDArray[np.uint8]:
     return np.asarray(changed[..., 0] | changed[..., 1] | changed[..., 2], np.uint8)
 
 
-def _near(changed: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Within one or two squares of `AROUND` pixels of what has changed (H, W)."""
-    height, width = changed.shape
-    size = max(1, width // AROUND), max(1, height // AROUND)
-    coarse = cv2.resize(changed.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    near = cv2.dilate((coarse > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.asarray(cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST) > 0)
+def _touched(places: NDArray[np.uint8], changed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Of connected places (H, W) those as a whole of which any part has changed."""
+    count, names = cv2.connectedComponents(places)
+    kept = np.zeros(count, np.uint8)
+    kept[names[changed > 0]] = 1
+    return np.asarray(kept[names] & places, np.uint8)
 
 
 def _noise(sizes: Floats) -> float:

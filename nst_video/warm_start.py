@@ -20,8 +20,9 @@ AROUND = 16
 """Side of the squares, in pixels, whose means make the surroundings of a hole."""
 REPAINT = 0.2
 """A change of the content by this much makes its painting unripe altogether."""
-FAINT = 0.03 / 255
-"""A change by less is that of a camera's noise, averaged; painted along, but not painted over."""
+FAINT = 0.015 / 255
+"""A change by less from frame to frame is what a camera's noise leaves, or a light that fades by less than a grey level
+in two seconds: added to the painting, which stays as ripe as it was."""
 
 
 @dataclass(frozen=True)

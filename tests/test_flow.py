@@ -293,7 +293,7 @@ def test_a_sharp_warp_keeps_detail_that_a_plain_one_loses() -> None:
         sharp, plain = backward_warp(sharp, half, sharp=True), backward_warp(plain, half)
     wanted = torch.roll(texture, -2, 3)
     errors = [(moved - wanted)[..., 8:-8, 8:-8].square().mean() for moved in (sharp, plain)]
-    assert errors[0] < 0.1 * errors[1]
+    assert errors[0] < 0.5 * errors[1]
     assert sharp[..., 8:-8, 8:-8].var() < wanted[..., 8:-8, 8:-8].var()  # and does not sharpen
     x, y = positions(8, 9)
     beyond = backward_warp(waves(x, y), uniform(8, 9, 100, 0), sharp=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from media import blobs
@@ -80,6 +81,23 @@ def test_a_pale_thing_that_moves_before_a_still_camera_moves_as_a_whole() -> Non
     assert seen.motion is not None
     assert np.median(np.hypot(*seen.motion.flow[0].numpy())) == 0
     assert seen.motion.moved[0, 0, 44:76, 67:99].mean() > 0.9
+
+
+def test_a_soft_thing_is_not_torn_where_it_moves() -> None:
+    """Flow that is acted on in one place and not in the next makes a seam, and it would be held on to."""
+    soft = cv2.GaussianBlur(np.random.default_rng(2).normal(0, 1, (160, 160)), (0, 0), 12)
+    soft = 120 + 4 * soft[..., None] / soft.std()
+
+    def scene(left: int) -> Pixels:
+        frame = textured(200, 280).astype(np.float64)
+        frame[20:180, left : left + 160] = soft
+        return noisy(np.asarray(frame, np.uint8), seed=left, sigma=1.0)
+
+    for one in watch([scene(20 + 2 * i) for i in range(12)])[1:]:
+        assert one.motion is not None
+        step = one.motion.flow.diff(dim=3).norm(dim=1)[0, 20:180, 60:-60]
+        held = one.motion.confidence[0, 0, 20:180, 60:-61]
+        assert ((step > 1) & (held > 0.9)).sum() == 0
 
 
 def test_a_light_that_fades_slowly_is_seen() -> None:

@@ -43,7 +43,7 @@ def test_between_pixels_it_is_the_spline_through_them(at: list[float]) -> None:
         def weight(far: float) -> float:
             return 2 / 3 - far**2 + far**3 / 2 if far < 1 else max(0.0, 2 - far) ** 3 / 6
 
-        return sum(c * weight(abs(x + beyond - i)) for i, c in enumerate(coefficients))
+        return float(sum(c * weight(abs(x + beyond - i)) for i, c in enumerate(coefficients)))
 
     asked = torch.tensor(at)[None, None, None]
     wanted = torch.tensor([spline(x) for x in asked.flatten().tolist()], dtype=torch.float32)
@@ -58,7 +58,16 @@ def test_between_pixels_it_is_the_spline_through_them(at: list[float]) -> None:
 def test_no_wave_grows(turn: float, shift: float) -> None:
     wave = torch.sin(torch.arange(200) * turn).expand(1, 1, 6, 200)
     moved = sample(wave, places(6, 200, x=shift, y=1 - shift))[..., 20:-20]
-    assert moved.square().mean() < wave[..., 20:-20].square().mean() * 1.02 + 1e-3  # how many whole waves are in it
+    assert moved.square().mean() < wave[..., 20:-20].square().mean() * 1.02 + 1e-3  # the waves in it are not all whole
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_what_is_carried_on_and_on_does_not_grow(shift: float) -> None:
+    """What is cut off of the filter would add up."""
+    image = carried = dice(1, 1, 40, 60)
+    for index in range(300):
+        carried = sample(carried, places(40, 60, x=shift if index % 2 else -shift))
+    assert carried.std() < 1.001 * image.std()
 
 
 def test_what_is_carried_a_hundred_times_keeps_its_detail() -> None:

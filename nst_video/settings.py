@@ -166,11 +166,11 @@ class StyleSettings(_Checked):
 
     @property
     def ripe(self) -> float:
-        """After how many whole steps a pixel of a film has been painted: never, 120, 60 at a stability of 0, ½, 1.
+        """After how many whole steps a pixel of a film has been painted: never, 100, 50 at a stability of 0, ½, 1.
 
         More of them bring a moving film nearer to its style and make it less steady (200: by 7 and 11 %, in one clip).
         """
-        return 60 / self.stability if self.stability else math.inf
+        return 50 / self.stability if self.stability else math.inf
 
     @property
     def blur_cost(self) -> float:

@@ -175,7 +175,7 @@ def make_settings(given: dict[str, Any]) -> StyleSettings:
 
 
 @pytest.mark.parametrize(
-    ("stability", "held", "ripe", "cost"), [(0, 0, math.inf, 2), (0.5, 999, 120, 1), (1, 999_999, 60, 0)]
+    ("stability", "held", "ripe", "cost"), [(0, 0, math.inf, 2), (0.5, 999, 100, 1), (1, 999_999, 50, 0)]
 )
 def test_stability_stands_for_three_figures(stability: float, held: float, ripe: float, cost: float) -> None:
     settings = StyleSettings(stability=stability)

@@ -14,9 +14,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nst_video.adam import Moments
-from nst_video.painting import Prepared, State
+from nst_video.painting import Behind, Prepared, State
+from nst_video.revealed import Backdrop
 from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
+from nst_video.sheet import Sheet
+
+_SHEET = ("painting", "places", "whole", "taken")
 
 
 def pack(state: State) -> bytes:
@@ -25,6 +29,9 @@ def pack(state: State) -> bytes:
     tensors = {
         "image": state.image,
         "ripeness": state.moments.ripeness,
+        "behind.image": state.backdrop.image,
+        "behind.ripeness": state.backdrop.ripeness,
+        **{f"sheet.{name}": getattr(state.sheet, name) for name in _SHEET},
         "seen": torch.from_numpy(seen.content),
         **{f"mean.{level}": mean for level, mean in enumerate(state.moments.mean)},
         **{f"square.{level}": square for level, square in enumerate(state.moments.square)},
@@ -33,8 +40,14 @@ def pack(state: State) -> bytes:
     }
     if state.palette is not None:
         tensors["palette"] = state.palette
+    if seen.backdrop is not None:
+        tensors |= {
+            f"backdrop.{field.name}": torch.from_numpy(getattr(seen.backdrop, field.name))
+            for field in dataclasses.fields(seen.backdrop)
+        }
     facts = {
         "age": json.dumps(state.moments.age),
+        "frames": json.dumps(state.sheet.frames),
         "losses": json.dumps(state.losses),
         "settings": json.dumps(dataclasses.asdict(state.settings)),
     }
@@ -55,7 +68,10 @@ def unpack(path: Path, device: torch.device) -> State:
         return tuple(image.to(device) for image in images)
 
     content = tensors["seen"].numpy()
-    seen = Seen(content, earlier=tuple(earlier.numpy() for earlier in row("seen")))
+    backdrop = None
+    if "backdrop.content" in tensors:
+        backdrop = Backdrop(*(tensors[f"backdrop.{field.name}"].numpy() for field in dataclasses.fields(Backdrop)))
+    seen = Seen(content, earlier=tuple(earlier.numpy() for earlier in row("seen")), backdrop=backdrop)
     nothing = np.empty((0, 0, 3), np.uint8)  # a frame that is painted already is not looked at again
     prepared = Prepared(nothing, torch.empty(0), seen, None)
     moments = Moments(
@@ -69,6 +85,8 @@ def unpack(path: Path, device: torch.device) -> State:
         moments,
         StyleSettings(**given),
         json.loads(facts["losses"]),
+        Behind(*placed([tensors["behind.image"], tensors["behind.ripeness"]])),
+        Sheet(**{name: tensors[f"sheet.{name}"].to(device) for name in _SHEET}, frames=json.loads(facts["frames"])),
         placed(row("earlier")),
         tensors["palette"].to(device) if "palette" in tensors else None,
     )

@@ -73,7 +73,7 @@ class FlowEstimator:
         backward = np.asarray(self._dis.calc(current, previous, None), np.float32)  # type: ignore[call-overload]
         forward = np.asarray(self._dis.calc(previous, current, None), np.float32)  # type: ignore[call-overload]
         flows = _supported(backward, forward, current), _supported(forward, backward, previous)
-        return _flow_tensor(flows[0]), _flow_tensor(flows[1])
+        return flow_tensor(flows[0]), flow_tensor(flows[1])
 
 
 def _supported(flow: Floats, opposite: Floats, picture: NDArray[np.uint8]) -> Floats:
@@ -122,7 +122,8 @@ def grey(pixels: Pixels) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def _flow_tensor(flow: Floats) -> Tensor:
+def flow_tensor(flow: Floats) -> Tensor:
+    """A flow (H, W, 2) as one of shape (1, 2, H, W)."""
     return torch.from_numpy(np.stack((flow[..., 0], flow[..., 1]))[None])
 
 
@@ -174,6 +175,11 @@ def motion_boundaries(flow: Tensor) -> Tensor:
     down = F.pad(flow[..., 1:, :] - flow[..., :-1, :], (0, 0, 0, 1))
     change = (across.square() + down.square()).sum(1)
     return (change <= 0.01 * flow.square().sum(1) + 0.002).float()[:, None]
+
+
+def places(image: Tensor) -> Tensor:
+    """Where the pixels of an image (N, C, H, W) are, (1, 2, H, W), x before y."""
+    return _grid(image.shape[2], image.shape[3], image.device)[0]
 
 
 @lru_cache(maxsize=8)  # a frame needs it for each level of the optimiser's memory

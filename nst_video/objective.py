@@ -54,13 +54,19 @@ class Objective:
         self._smooth = self._hold = every_term
 
     def aim(
-        self, settings: StyleSettings, features: dict[str, Tensor], grams: dict[str, Tensor], held: Held | None = None
+        self,
+        settings: StyleSettings,
+        features: dict[str, Tensor],
+        grams: dict[str, Tensor],
+        held: Held | None = None,
+        *,
+        iterations: int = 1,
     ) -> None:
-        """Take new targets and weights. Nothing is held on to without `held`."""
+        """Take new targets and weights, for so many `iterations`. Nothing is held on to without `held`."""
         self.retarget(features, grams)
         _share_out(settings.content_layer_weights, self._content_weights)
         _share_out(settings.style_layer_weights, self._style_weights)
-        temporal_weight = settings.held_weight if held is not None else 0.0
+        temporal_weight = settings.held_weight(iterations) if held is not None else 0.0
         self._weights.copy_(
             torch.tensor([settings.content_weight, settings.style_weight, settings.tv_weight, temporal_weight])
         )

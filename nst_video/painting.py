@@ -9,8 +9,9 @@ from torch import Tensor
 from nst_video.adam import Moments
 from nst_video.flow import Motion
 from nst_video.frame import Pixels
-from nst_video.scene import Seen
+from nst_video.scene import Revealed, Seen
 from nst_video.settings import StyleSettings
+from nst_video.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Prepared:
 
     content: the frame at the worked size, without noise where nothing happens; motion: since the frame prepared
     before, None of the first frame of a scene, of one of another shape, and where flow is not wanted; recalled: since
-    earlier ones, by how many frames ago that was.
+    earlier ones, by how many frames ago that was; revealed: what has come to light, None where `motion` is.
     """
 
     pixels: Pixels
@@ -27,20 +28,31 @@ class Prepared:
     seen: Seen
     motion: Motion | None
     recalled: tuple[tuple[int, Motion], ...] = ()
+    revealed: Revealed | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """How the scene's backdrop is painted, (1, 3, H, W), and how ripe that is, (1, 1, H, W)."""
+
+    image: Tensor
+    ripeness: Tensor
 
 
 @dataclass(frozen=True)
 class State:
     """What one frame hands to the next: what it showed, how the painting looks, the optimiser's memory, what was
-    wanted and how near it came, how earlier frames were painted, the last one first, and the content whose colours the
-    style has been given, if it was."""
+    wanted and how near it came, how the backdrop is painted, what a moving painting is taken from, how earlier frames
+    were painted, the last one first, and the content whose colours the style has been given, if it was."""
 
     prepared: Prepared
     image: Tensor
     moments: Moments
     settings: StyleSettings
     losses: dict[str, float]
+    backdrop: Behind
+    sheet: Sheet
     earlier: tuple[Tensor, ...] = ()
     palette: Tensor | None = None
 

@@ -7,8 +7,8 @@ from frame to frame, so that a motion too slow to be acted on adds up until it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import cv2
@@ -22,6 +22,7 @@ from nst_video.flow import (
     FlowEstimator,
     Motion,
     agreed,
+    flow_tensor,
     grey,
     inside,
     motion_boundaries,
@@ -30,6 +31,7 @@ from nst_video.flow import (
     steady,
 )
 from nst_video.frame import Pixels
+from nst_video.revealed import Backdrop, Places, borrow, changes, same
 
 Floats = NDArray[np.float32]
 
@@ -40,6 +42,15 @@ FOLLOW = 0.05
 CALM_STILL = 0.5
 """Pixels: if the camera is still, motion by less is not acted on yet where nothing but noise is seen, nor by more in a
 place no part of which has changed: there, flow is a guess. If the camera moves, its background moves as a whole."""
+EXPLAINED = 0.1
+"""Grey levels by which motion has to explain a change better than stillness does, and this share of the noise more:
+before a still camera, the wall beside a hand that moves stays, though its flow says otherwise."""
+SUPPORT = 17
+"""Side of the square, in pixels, whose changes are asked for that."""
+SAME_THING = 25.0
+"""Squared grey levels: an edge of more contrast keeps its two sides apart in that square."""
+MOST = 20.0
+"""Grey levels: a larger change says no more than one by as much."""
 MOST_NOISE = 5.0
 """Grey levels: no camera's noise is taken to be more."""
 ALIKE = 25.0
@@ -57,62 +68,112 @@ HIDDEN = 0.003
 
 
 @dataclass(frozen=True)
+class Revealed:
+    """What has come to light since the frame before, each (1, 1, H, W), 0 or 1.
+
+    again: what is there as a still camera has seen it before; lent: where the flow leads to a place that looks alike,
+    not to where a thing has come from; open: where nothing moves before the backdrop.
+    """
+
+    again: Tensor
+    lent: Tensor
+    open: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Revealed:
+        """With every tensor changed alike: moved to another device, say."""
+        return Revealed(*(change(getattr(self, field.name)) for field in fields(self)))
+
+
+@dataclass(frozen=True)
 class Seen:
     """A frame as the scene shows it.
 
     content: (H, W, 3), 0 to 255; motion: since the frame before, None where that is none or of another scene;
     recalled: since earlier frames, each believed only where all nearer ones are hidden (Ruder et al., GCPR 2016,
-    eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first.
+    eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since
+    the frame before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered.
     """
 
     content: Floats
     motion: Motion | None = None
     recalled: tuple[tuple[int, Motion], ...] = ()
     earlier: tuple[Floats, ...] = ()
+    revealed: Revealed | None = None
+    backdrop: Backdrop | None = None
 
 
 def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, memory: Sequence[int] = ()) -> Seen:
     """`pixels`, at the worked size, after `before` was seen; `memory`: how many frames back to look for what the last
     one does not show."""
     content = pixels.astype(np.float32)
-    if estimator is None or before is None or before.content.shape != content.shape:
+    if estimator is None:
         return Seen(content)
+    if before is None or before.backdrop is None or before.content.shape != content.shape:
+        return Seen(content, backdrop=Backdrop.of(content))
     earlier = (before.content, *before.earlier)[: max(memory, default=0)]
-    motion, there = _motion(before.content, content, pixels, estimator)
-    if float(motion.visible.mean()) < 1 - CUT:
-        return Seen(content)
-    difference, left = content - before.content, content - there
-    changed = _changed(difference, _noise(np.abs(left)))
-    along = motion.flow[0].numpy()
-    speed = np.hypot(along[0], along[1])
-    around = np.asarray(cv2.dilate(changed, np.ones((WINDOW, WINDOW), np.uint8)), np.uint8)
-    if np.median(speed) < STILL:  # the camera is still
-        moving = _touched((speed >= CALM_STILL).astype(np.uint8), around)
-    else:
-        moving = (speed >= STILL).astype(np.uint8)
-    moved = np.maximum(around, moving)
-    mask = _tensor(moved)
+    found, there, consistent = _motion(before.content, content, pixels, estimator)
+    if float(found.visible.mean()) < 1 - CUT:
+        return Seen(content, backdrop=Backdrop.of(content))
+    difference, speed = content - before.content, np.hypot(*found.flow[0].numpy())
+    still = bool(np.median(speed) < STILL)  # the camera
+    changed, moved, along = _places(content, difference, content - there, speed, still=still)
+    hidden = new = moved & ~_mask(found.visible)
+    again = np.zeros_like(moved)
+    if still:  # what has changed and cannot be followed is new, too, however like its surroundings it is
+        new = hidden | changed & ~_mask(consistent)
+        again = new & same(content, before.backdrop.content)
+    elsewhere, lent = borrow(before.content, content, new & ~again)
+    hidden = hidden | lent
+    along &= ~again
+    flow = torch.where(_tensor(lent) > 0, flow_tensor(elsewhere), found.flow * _tensor(along))
+    left = content - remap(before.content, flow)
+    change = _change(np.where(moved[..., None], left, FOLLOW * difference), moved)
+    change = np.where(again[..., None], changes(content, before.backdrop.content), change)
     shown = np.where(moved[..., None], content, before.content + FOLLOW * difference)
+    backdrop = before.backdrop.after(shown, moved, again) if still else Backdrop.of(shown)
+    kept = _tensor(~moved | again)
     motion = Motion(
-        motion.flow * mask,
-        torch.maximum(motion.visible, 1 - mask),
-        torch.maximum(motion.confidence, 1 - mask),
-        mask,
-        _change(np.where(moved[..., None], left, FOLLOW * difference), moved),
+        flow,
+        torch.maximum(_tensor(~hidden), kept),
+        torch.maximum(found.confidence, kept) * _tensor(~_seam(along, speed)),
+        _tensor(moved),
+        torch.from_numpy(np.ascontiguousarray(change.transpose(2, 0, 1)[None], np.float32) / 255),
     )
-    recalled = list[tuple[int, Motion]]()
-    hidden = 1 - motion.visible
-    for ago in sorted(set(memory) - {1}):
+    revealed = Revealed(_tensor(again), _tensor(lent), _tensor(backdrop.open))
+    recalled = tuple(_recall(earlier, sorted(set(memory) - {1}), 1 - motion.visible, pixels, estimator))
+    return Seen(shown, motion, recalled, earlier, revealed, backdrop)
+
+
+def _recall(
+    earlier: Sequence[Floats], memory: Sequence[int], hidden: Tensor, pixels: Pixels, estimator: FlowEstimator
+) -> Iterator[tuple[int, Motion]]:
+    """Motion since `earlier` contents, as many frames ago as `memory` says, where all nearer ones are `hidden`."""
+    for ago in memory:
         if ago <= len(earlier) and float(hidden.mean()) > HIDDEN:
-            older, _ = _motion(earlier[ago - 1], content, pixels, estimator)
+            older, *_ = _motion(earlier[ago - 1], pixels.astype(np.float32), pixels, estimator)
             believed = hidden * older.visible
-            recalled.append((ago, replace(older, visible=believed, confidence=believed)))
+            yield ago, replace(older, visible=believed, confidence=believed)
             hidden = hidden - believed
-    return Seen(shown, motion, tuple(recalled), earlier)
 
 
-def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> tuple[Motion, Floats]:
-    """Motion since `then`, and what `then` looks like (H, W, 3), moved along it."""
+def _places(
+    content: Floats, difference: Floats, left: Floats, speed: Floats, *, still: bool
+) -> tuple[Places, Places, Places]:
+    """Where `content` (H, W, 3) has changed, where something is to be done for it, and where that is to follow the
+    flow, which has this `speed` (H, W); `difference` is all that has changed, `left` what the flow leaves of it."""
+    noise = _noise(np.abs(left))
+    changed = _changed(difference, noise)
+    around = _spread(changed)
+    if not still:
+        moved = around | (speed >= STILL)
+        return changed, moved, moved
+    explained = _explained(difference, left, content) > EXPLAINED * (1 + noise)
+    moving = _touched(explained & (speed >= CALM_STILL), around)
+    return changed, around | moving, (around & explained) | moving
+
+
+def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> tuple[Motion, Floats, Tensor]:
+    """Motion since `then`, what `then` looks like (H, W, 3), moved along it, and where there and back agree."""
     flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels))
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
     consistent = occlusion_mask(flow, opposite)
@@ -121,18 +182,17 @@ def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator)
     alike = cv2.transform(cv2.absdiff(now, there), np.full((1, 3), 1 / 3)) < ALIKE
     visible = torch.maximum(consistent, _tensor(alike) * inside(flow))
     whole = torch.ones_like(visible)
-    return Motion(flow, visible, _smooth(consistent * boundaries), whole, whole), there
+    return Motion(flow, visible, _smooth(consistent * boundaries), whole, whole), there, consistent
 
 
-def _change(difference: Floats, moved: NDArray[np.uint8]) -> Tensor:
+def _change(difference: Floats, moved: Places) -> Floats:
     """What a difference of the content (H, W, 3) does to its painting: a change of the light, however slow, all; of the
     rest, what is large and `moved`. Noise, added again and again to a painting that ends at black and white, would
     wear it down."""
     mask = moved[..., None]
     light = _light(difference)
     detail = cv2.blur(difference, (WINDOW, WINDOW)) - light
-    change = np.where(mask, light + detail - np.clip(detail, -CORE, CORE), _light(difference * (1 - mask)))
-    return torch.from_numpy(np.ascontiguousarray(change.transpose(2, 0, 1)[None], np.float32) / 255)
+    return np.where(mask, light + detail - np.clip(detail, -CORE, CORE), _light(difference * (1 - mask)))
 
 
 def _light(difference: Floats) -> Floats:
@@ -142,20 +202,54 @@ def _light(difference: Floats) -> Floats:
     return np.asarray(cv2.resize(cv2.blur(coarse, (3, 3)), (width, height)), np.float32)
 
 
-def _changed(difference: Floats, noise: float) -> NDArray[np.uint8]:
-    """1 where a difference (H, W, 3) is more than noise of this standard deviation."""
+def _changed(difference: Floats, noise: float) -> Places:
+    """Where a difference (H, W, 3) is more than noise of this standard deviation."""
     sizes = np.abs(difference)
     mean = np.abs(cv2.blur(difference, (WINDOW, WINDOW)))
     changed = (mean > 3 + 3 * noise / WINDOW) | (sizes > 8 + 5 * noise)
-    return np.asarray(changed[..., 0] | changed[..., 1] | changed[..., 2], np.uint8)
+    return np.asarray(changed[..., 0] | changed[..., 1] | changed[..., 2])
 
 
-def _touched(places: NDArray[np.uint8], changed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _touched(places: Places, changed: Places) -> Places:
     """Of connected places (H, W) those as a whole of which any part has changed."""
-    count, names = cv2.connectedComponents(places)
-    kept = np.zeros(count, np.uint8)
-    kept[names[changed > 0]] = 1
-    return np.asarray(kept[names] & places, np.uint8)
+    count, names = cv2.connectedComponents(places.astype(np.uint8))
+    kept = np.zeros(count, np.bool_)
+    kept[names[changed]] = True
+    return np.asarray(kept[names] & places)
+
+
+def _explained(difference: Floats, left: Floats, content: Floats) -> Floats:
+    """How much more of a `difference` (H, W, 3) motion explains than stillness, `left` being what motion leaves of it;
+    in grey levels (H, W), in the mean of the surroundings as far as they seem to belong together.
+
+    Two costs, smoothed by the content's own edges, as in Hosni et al., CVPR 2011, with the filter of He, Sun & Tang,
+    ECCV 2010. Details and what is under them count alike: soft shading alone may tell that a cheek has moved.
+    """
+    gain, guide = _cost(difference) - _cost(left), cv2.cvtColor(content, cv2.COLOR_RGB2GRAY)
+
+    def mean(field: NDArray[Any]) -> Floats:
+        return np.asarray(cv2.blur(field, (SUPPORT, SUPPORT)), np.float32)
+
+    bright, level = mean(guide), mean(gain)
+    slope = (mean(guide * gain) - bright * level) / (mean(guide * guide) - bright * bright + SAME_THING)
+    return np.asarray(mean(slope) * guide + mean(level - slope * bright), np.float32)
+
+
+def _cost(difference: Floats) -> Floats:
+    """Of a difference (H, W, 3), at the scale of `WINDOW` and below it."""
+    under = cv2.blur(difference, (WINDOW, WINDOW))
+    sizes = np.minimum(np.abs(under), MOST) + np.minimum(np.abs(difference - under), MOST)
+    return np.asarray(cv2.transform(sizes, np.full((1, 3), 1 / 3)), np.float32)
+
+
+def _seam(along: Places, speed: Floats) -> Places:
+    """Where a motion that is acted on ends abruptly: by a pixel or more."""
+    return np.asarray(along & _spread(~along, 3) & (speed >= 1))
+
+
+def _spread(places: Places, side: int = WINDOW) -> Places:
+    """With all that is around them, in a square of this side."""
+    return np.asarray(cv2.dilate(places.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
 def _noise(sizes: Floats) -> float:
@@ -168,6 +262,10 @@ def _smooth(mask: Tensor) -> Tensor:
     """A mask with soft edges, that is nowhere more than it was."""
     blurred = cv2.blur(mask[0, 0].numpy(), (WINDOW, WINDOW))
     return mask * torch.from_numpy(blurred)[None, None]
+
+
+def _mask(tensor: Tensor) -> Places:
+    return np.asarray(tensor[0, 0].numpy() > 0)
 
 
 def _tensor(mask: NDArray[Any]) -> Tensor:

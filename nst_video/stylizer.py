@@ -30,8 +30,9 @@ from nst_video.optimizer import Method, OnIteration, Optimizer
 from nst_video.painting import Painted, Painting, Prepared, State
 from nst_video.scene import see
 from nst_video.settings import StyleSettings
+from nst_video.sheet import Sheet
 from nst_video.views import HOLD, JITTER, View, Viewpoint
-from nst_video.warm_start import Beginning, carry
+from nst_video.warm_start import Beginning, behind, carry
 
 BUSY = 0.02
 """With this much of the picture to be painted a frame gets all its iterations; with less, fewer."""
@@ -125,7 +126,8 @@ class Stylizer:
                 content = self._hand_over(torch.from_numpy((seen.content / 255).transpose(2, 0, 1)[None].copy()))
                 motion = seen.motion and seen.motion.each(self._hand_over)
                 recalled = tuple((ago, motion.each(self._hand_over)) for ago, motion in seen.recalled)
-        return Prepared(pixels, content, seen, motion, recalled, seconds)
+                revealed = seen.revealed and seen.revealed.each(self._hand_over)
+        return Prepared(pixels, content, seen, motion, recalled, revealed, seconds)
 
     def _hand_over(self, tensor: Tensor) -> Tensor:
         return self._compute.hand_over(tensor.to(self._compute.device))
@@ -149,6 +151,7 @@ class Stylizer:
                 beginning = carried or Beginning(content if start is None else start, Moments.zero(content))
                 if iterations is None:
                     iterations = self._first_iterations if carried is None else self._iterations
+                asked = iterations
                 if carried is not None:
                     iterations = self._wanted(iterations, beginning, settings)
             palette = None
@@ -161,9 +164,8 @@ class Stylizer:
                 with _timed(seconds, "look"):
                     easel = self._set_up(content, settings)
                     age, image = beginning.moments.age, beginning.image
-                    easel.objective.aim(
-                        settings, *self._targets(easel, content, settings, palette, age), beginning.held
-                    )
+                    targets = self._targets(easel, content, settings, palette, age)
+                    easel.objective.aim(settings, *targets, beginning.held, iterations=asked)
                     if easel.free is not None:
                         image = torch.where(easel.free, image, content)
 
@@ -185,7 +187,10 @@ class Stylizer:
                     values = losses.values()
             painted = to_pixels(image)
             earlier = () if carried is None or state is None else (state.image, *state.earlier)
-            state = State(prepared, image, moments, settings, values, earlier[: max(self._memory, default=0)], palette)
+            earlier = earlier[: max(self._memory, default=0)]
+            backdrop = behind(state, prepared, settings, image, moments.ripeness)
+            sheet = Sheet.of(image) if beginning.sheet is None else beginning.sheet.after(image)
+            state = State(prepared, image, moments, settings, values, backdrop, sheet, earlier, palette)
             return Painting(prepared.pixels, painted, iterations, values, seconds), state
 
     def _targets(

@@ -13,8 +13,10 @@ from nst_video.flow import Motion, backward_warp
 from nst_video.image import resize
 from nst_video.masks import Masks
 from nst_video.objective import Held
-from nst_video.painting import Prepared, State
+from nst_video.painting import Behind, Prepared, State
+from nst_video.scene import Revealed
 from nst_video.settings import StyleSettings
+from nst_video.sheet import Sheet
 
 AROUND = 16
 """Side of the squares, in pixels, whose means make the surroundings of a hole."""
@@ -27,11 +29,12 @@ in two seconds: added to the painting, which stays as ripe as it was."""
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where the optimiser starts on a frame, and what it may hold on to."""
+    """Where the optimiser starts on a frame, what it may hold on to, and what that is taken from if it has moved."""
 
     image: Tensor
     moments: Moments
     held: Held | None = None
+    sheet: Sheet | None = None
 
 
 def carry(state: State, prepared: Prepared, settings: StyleSettings, masks: Masks, *, follow: bool) -> Beginning | None:
@@ -46,27 +49,32 @@ def carry(state: State, prepared: Prepared, settings: StyleSettings, masks: Mask
     if not follow:
         held = Held(state.image, torch.ones_like(content[:, :1]))
         return Beginning(state.image, state.moments, held if same else None)
-    if motion is None:
+    if motion is None or prepared.revealed is None:
         return None
     free = masks.free(content)
     visible = _painted_before(motion.visible, motion.flow, free)
-    image, found, confidence = _moved(state, prepared, motion, visible, free)
-    ripeness = _carry_ripeness(state.moments.ripeness, motion, visible, settings.blur_cost)
+    image, found, confidence, sheet = _moved(state, prepared, motion, prepared.revealed, visible, free)
+    ripeness = backward_warp(state.moments.ripeness, motion.flow)
+    ripeness = torch.where(prepared.revealed.again > 0, state.backdrop.ripeness, ripeness)
+    ripeness = _to_be_repainted(ripeness, motion, visible, settings.blur_cost)
     moments = _carry_moments(state.moments, motion.flow, ripeness if same else ripeness.zero_())
-    image = torch.lerp(_tinted(content, image, found), image, found)
-    return Beginning(image, moments, Held(image, confidence) if same else None)
+    begun = torch.maximum(found, _painted_before(prepared.revealed.lent, motion.flow, free))
+    image = torch.lerp(_tinted(content, image, found), image, begun)
+    return Beginning(image, moments, Held(image, confidence) if same else None, sheet)
 
 
 def _moved(
-    state: State, prepared: Prepared, motion: Motion, visible: Tensor, free: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    state: State, prepared: Prepared, motion: Motion, revealed: Revealed, visible: Tensor, free: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Sheet]:
     """The last painting where things are now, what was hidden then from earlier ones; how far each pixel was found, and
-    with how much confidence.
+    with how much confidence; and the sheet.
 
     What has changed in the content beyond its motion (a mouth opens, a light sweeps by) is added to the painting: a few
     iterations would not get there by themselves.
     """
-    image = torch.where(motion.moved > 0, backward_warp(state.image, motion.flow, sharp=True), state.image)
+    image, sheet = state.sheet.moved(state.image, motion.flow, visible * (1 - revealed.again))
+    image = torch.where(motion.moved > 0, image, state.image)
+    image = torch.where(revealed.again > 0, state.backdrop.image, image)
     image = (image + motion.change).clamp_(0, 1)
     found, confidence = visible, _painted_before(motion.confidence, motion.flow, free)
     for ago, older in prepared.recalled:
@@ -75,14 +83,22 @@ def _moved(
             remembered = backward_warp(state.earlier[ago - 2], older.flow, sharp=True).clamp_(0, 1)
             image = torch.lerp(image, remembered, seen)
             found, confidence = found + seen, confidence * (1 - seen) + seen
-    return image, found, confidence
+    return image, found, confidence, sheet
 
 
-def _carry_ripeness(ripeness: Tensor, motion: Motion, visible: Tensor, blur_cost: float) -> Tensor:
+def _to_be_repainted(ripeness: Tensor, motion: Motion, visible: Tensor, blur_cost: float) -> Tensor:
     """What is new, has changed, or was blurred by being moved has steps to take again."""
     repainted = (motion.change.abs().amax(1, keepdim=True) - FAINT).clamp_(min=0) / REPAINT
-    ripeness = backward_warp(ripeness, motion.flow) * visible * (1 - repainted).clamp_(min=0)
+    ripeness = ripeness * visible * (1 - repainted).clamp_(min=0)
     return (ripeness - blur_cost * motion.moved).clamp_(min=0)
+
+
+def behind(state: State | None, prepared: Prepared, settings: StyleSettings, image: Tensor, ripeness: Tensor) -> Behind:
+    """How the backdrop is painted after this frame: what is open of it like the frame, the rest as it was."""
+    if state is None or prepared.revealed is None or not settings.paints_like(state.settings):
+        return Behind(image, ripeness)
+    open = prepared.revealed.open > 0
+    return Behind(torch.where(open, image, state.backdrop.image), torch.where(open, ripeness, state.backdrop.ripeness))
 
 
 def _painted_before(visible: Tensor, flow: Tensor, free: Tensor | None) -> Tensor:

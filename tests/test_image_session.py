@@ -24,9 +24,10 @@ from nst_video.frame import Pixels
 from nst_video.image_session import run_image
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses, Method
-from nst_video.painting import Painting, State
+from nst_video.painting import Behind, Painting, State
 from nst_video.report import Progress
 from nst_video.settings import ImageConfig, StyleSettings
+from nst_video.sheet import Sheet
 from nst_video.still import Watch
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
@@ -377,9 +378,9 @@ def test_iterations_are_counted_over_all_sizes(
         zero = torch.tensor(1.0)
         for done in range(iterations):
             named["on_iteration"](done + 1, content, Losses(zero, zero, zero, zero, zero))
-        return Painting(prepared.pixels, prepared.pixels, iterations, {}), State(
-            prepared, content, Moments.zero(content), settings, {}
-        )
+        behind = Behind(content, torch.zeros_like(content[:, :1]))
+        state = State(prepared, content, Moments.zero(content), settings, {}, behind, Sheet.of(content))
+        return Painting(prepared.pixels, prepared.pixels, iterations, {}), state
 
     monkeypatch.setattr(Stylizer, "paint", paint)
     config = replace(picture, **given)

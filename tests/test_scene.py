@@ -96,8 +96,8 @@ def test_a_soft_thing_is_not_torn_where_it_moves() -> None:
     for one in watch([scene(20 + 2 * i) for i in range(12)])[1:]:
         assert one.motion is not None
         step = one.motion.flow.diff(dim=3).norm(dim=1)[0, 20:180, 60:-60]
-        held = one.motion.confidence[0, 0, 20:180, 60:-61]
-        assert ((step > 1) & (held > 0.9)).sum() == 0
+        held = one.motion.confidence[0, 0, 20:180, 60:-60]
+        assert ((step > 1) & (held[:, 1:] > 0.9) & (held[:, :-1] > 0.9)).sum() == 0
 
 
 def test_a_light_that_fades_slowly_is_seen() -> None:
@@ -161,13 +161,14 @@ def test_what_comes_back_into_view_is_recalled_from_when_it_was_seen() -> None:
         frame = background.copy()
         frame[:, 16 + 8 * i : 36 + 8 * i] = (255, 0, 0)
         frames.append(frame)
+    frames = [np.roll(frame, i, axis=1) for i, frame in enumerate(frames)]  # else it was seen behind the bar
     last = watch(frames, memory=(6,))[-1]
     assert last.motion is not None
     assert [ago for ago, _ in last.recalled] == [6]
     older = last.recalled[0][1]
-    uncovered = (0, 0, slice(20, -20), slice(65, 71))
+    uncovered = (0, 0, slice(20, -20), slice(65 + 7, 71 + 7))
     assert older.visible[uncovered].mean() > 0.5
-    assert older.flow.abs().sum(1, keepdim=True)[uncovered].median() < 0.5
+    assert older.flow[:, :1][uncovered].median().item() == pytest.approx(-6, abs=0.5)
     assert not (older.visible * last.motion.visible).any()  # each pixel has one memory
     assert watch(frames)[-1].recalled == ()
     assert len(watch(frames, memory=(3, 6))[-1].earlier) == 6
@@ -187,3 +188,50 @@ def test_the_threshold_of_a_still_camera_is_no_licence_to_lag() -> None:
     assert CALM_STILL > 0.4
     assert motion.flow[0, 0, 36:64, 46:74].median().item() == pytest.approx(-0.4, abs=0.15)
     assert (motion.flow[..., :20, :] == 0).all()
+
+
+def plain_room(left: int, *, light: int = 0) -> Pixels:
+    """A patterned thing before a plain wall, with a rough floor, as a still camera sees them."""
+    frame = np.full((144, 192, 3), 150 + light, np.uint8)
+    frame[120:] = textured(24, 192, seed=4) // 2
+    frame[40:90, left : left + 40] = textured(50, 40, seed=7)
+    return noisy(frame, seed=left, sigma=1.0)
+
+
+def test_the_wall_beside_a_thing_that_moves_stays() -> None:
+    """Nothing on it contradicts a flow that goes on beyond the thing's edge; it was dragged along."""
+    for one in watch([plain_room(20 + 3 * i) for i in range(8)])[1:]:
+        assert one.motion is not None
+        speed = one.motion.flow.norm(dim=1)[0]
+        assert (speed[:25] > 0.5).float().mean() < 0.01
+        assert (speed[110:118] > 0.5).float().mean() < 0.01
+    assert speed[45:85, 20 + 21 + 5 : 20 + 21 + 35].median().item() == pytest.approx(3, abs=0.3)
+
+
+def test_what_a_still_camera_has_seen_before_is_known_again() -> None:
+    """A bar passes over a still background, which has become a little lighter when it comes to light again."""
+    background, frames = textured(96, 128, seed=3), list[Pixels]()
+    for i in range(8):
+        frame = background + np.uint8(i // 2)
+        frame[:, 16 + 8 * i : 36 + 8 * i] = (255, 0, 0)
+        frames.append(frame)
+    seen = watch(frames)
+    uncovered = (0, 0, slice(20, -20), slice(65, 71))
+    revealed, motion = seen[-1].revealed, seen[-1].motion
+    assert revealed is not None
+    assert motion is not None
+    assert revealed.again[uncovered].mean() > 0.7
+    assert (motion.visible >= revealed.again).all()
+    assert not (motion.flow * revealed.again).any()
+    assert (motion.change * revealed.again).abs().max() < 8 / 255
+    backdrop = seen[-1].backdrop
+    assert backdrop is not None
+    assert np.abs(backdrop.content[20:-20, 80:86] - background[20:-20, 80:86]).max() < 6  # behind the bar
+
+
+def test_where_the_camera_moves_nothing_is_known_again() -> None:
+    wide = textured(96, 200)
+    for one in watch([wide[:, 4 * i : 4 * i + 128].copy() for i in range(6)])[1:]:
+        assert one.revealed is not None
+        assert not one.revealed.again.any()
+        assert one.revealed.open.all()

@@ -175,16 +175,17 @@ def make_settings(given: dict[str, Any]) -> StyleSettings:
 
 
 @pytest.mark.parametrize(
-    ("stability", "held", "ripe", "cost"), [(0, 0, math.inf, 2), (0.5, 999, 100, 1), (1, 999_999, 50, 0)]
+    ("stability", "held", "ripe", "cost"), [(0, 0, math.inf, 1), (0.5, 99.99, 100, 0.5), (1, 999_999.99, 50, 0)]
 )
 def test_stability_stands_for_three_figures(stability: float, held: float, ripe: float, cost: float) -> None:
     settings = StyleSettings(stability=stability)
-    assert (settings.held_weight, settings.ripe, settings.blur_cost) == pytest.approx((held, ripe, cost))
+    assert (settings.held_weight(10), settings.ripe, settings.blur_cost) == pytest.approx((held, ripe, cost))
+    assert settings.held_weight(2) == pytest.approx(25 * held)
 
 
 def test_a_temporal_weight_that_is_given_counts() -> None:
-    assert StyleSettings(temporal_weight=7, stability=0.9).held_weight == 7
-    assert StyleSettings(temporal_weight=0).held_weight == 0
+    assert StyleSettings(temporal_weight=7, stability=0.9).held_weight(3) == 7
+    assert StyleSettings(temporal_weight=0).held_weight() == 0
 
 
 SAME_PAINTING: dict[str, Any] = {

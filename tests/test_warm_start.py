@@ -7,7 +7,7 @@ import torch
 
 from nst_video.adam import Moments
 from nst_video.flow import Motion
-from nst_video.warm_start import FAINT, REPAINT, _carry_moments, _carry_ripeness
+from nst_video.warm_start import FAINT, REPAINT, _carry_moments, _to_be_repainted
 
 
 def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None:
@@ -36,7 +36,7 @@ def test_a_change_makes_unripe_as_far_as_it_is_more_than_faint(change: float, ke
     """What noise leaves of a light's change is next to nothing, but there in every frame: pixels would never rest."""
     one = torch.ones(1, 1, 4, 5)
     motion = Motion(torch.zeros(1, 2, 4, 5), one, one, torch.zeros_like(one), torch.full((1, 3, 4, 5), float(change)))
-    carried = _carry_ripeness(100 * one, motion, one, blur_cost=1)
+    carried = _to_be_repainted(100 * one, motion, one, blur_cost=1)
     assert torch.allclose(carried, 100 * kept * one, atol=1e-3)
 
 
@@ -45,5 +45,5 @@ def test_what_has_to_be_interpolated_is_put_back_by_the_cost_of_its_blur() -> No
     moved = one.clone()
     moved[..., :3] = 0
     motion = Motion(torch.zeros(1, 2, 4, 6), one, one, moved, torch.zeros(1, 3, 4, 6))
-    assert torch.equal(_carry_ripeness(20 * one, motion, one, blur_cost=1.5), 20 - 1.5 * moved)
-    assert _carry_ripeness(one, motion, one, blur_cost=1.5).min() == 0
+    assert torch.equal(_to_be_repainted(20 * one, motion, one, blur_cost=1.5), 20 - 1.5 * moved)
+    assert _to_be_repainted(one, motion, one, blur_cost=1.5).min() == 0

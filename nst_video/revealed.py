@@ -1,0 +1,100 @@
+"""What is to be painted where something was hidden until now: what was there before it was hidden, or what looks alike.
+
+A hole that is painted anew stays pale: Gram matrices are of the whole picture, which has all the strokes that they ask
+for. So it begins with strokes: with those that were there, if a still camera has seen the place before, or else with
+those of another place that looks like it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Places = NDArray[np.bool_]
+"""(H, W), True where something holds."""
+
+WINDOW = 5
+"""Side of the square, in pixels, over which a place is compared with what it was."""
+SAME = 8.0
+"""Grey levels by which the mean of this square may differ, for the light or a shadow."""
+SETTLED = 100
+"""Frames that a thing has to rest before a still camera to become a part of what is behind everything that moves."""
+SHIFTS = (1 / 6, 1 / 3)
+"""How far away another place is looked for, as shares of the picture's sides: few, so that what is borrowed
+hangs together."""
+AROUND = 33
+"""Side of the square, in pixels, over which places are compared with others."""
+LIGHT = 0.25
+"""So much counts a difference of the light; details have to agree."""
+ALIKE = 6.0
+"""Grey levels by which places may differ, on average, for one to borrow from the other."""
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """What a still camera sees behind everything that moves.
+
+    content: (H, W, 3), 0 to 255; rest: for how many frames nothing has changed, (H, W); open: where it is to be seen.
+    """
+
+    content: Floats
+    rest: NDArray[np.uint8]
+    open: Places
+
+    @classmethod
+    def of(cls, content: Floats) -> Backdrop:
+        """All that is to be seen."""
+        rest = np.zeros(content.shape[:2], np.uint8)
+        return cls(content, rest, np.ones(rest.shape, np.bool_))
+
+    def after(self, content: Floats, changed: Places, opened: Places) -> Backdrop:
+        """As it is with the next frame: its `content`, where that has `changed`, and where it was `opened` again."""
+        rest = np.where(changed, 0, np.minimum(self.rest, SETTLED - 1) + 1).astype(np.uint8)
+        open = np.where(changed, opened, self.open) | (rest == SETTLED)
+        return Backdrop(np.where(open[..., None], content, self.content), rest, open)
+
+
+def changes(content: Floats, since: Floats) -> Floats:
+    """By how much a content (H, W, 3) has changed, noise left out."""
+    return np.asarray(cv2.blur(content - since, (WINDOW, WINDOW)), np.float32)
+
+
+def same(content: Floats, as_before: Floats) -> Places:
+    """Where a content (H, W, 3) looks as it did, but for noise, a light or a shadow."""
+    return np.asarray(np.abs(changes(content, as_before)).max(axis=2) < SAME)
+
+
+def borrow(then: Floats, now: Floats, hidden: Places) -> tuple[Floats, Places]:
+    """For the `hidden` places of `now` (H, W, 3), a flow (H, W, 2), in whole pixels, to places of `then` that look
+    alike; and where there are any."""
+    height, width = hidden.shape
+    flow, found = np.zeros((height, width, 2), np.float32), np.zeros_like(hidden)
+    if not hidden.any():
+        return flow, hidden
+    weight = hidden.astype(np.float32)
+    share = _mean(weight) + 1e-6
+    for across, down in _shifts(width, height):
+        here = slice(max(0, -down), height - max(0, down)), slice(max(0, -across), width - max(0, across))
+        there = slice(max(0, down), height + min(0, down)), slice(max(0, across), width + min(0, across))
+        difference = now[here] - then[there]
+        light = _mean(weight[here][..., None] * difference) / share[here][..., None]
+        details = _mean(weight[here] * np.abs(difference - light).mean(axis=2)) / share[here]
+        apart = details + LIGHT * np.abs(light).mean(axis=2)
+        fits = hidden[here] & ~found[here] & (apart < ALIKE)
+        found[here] |= fits
+        flow[here][fits] = across, down
+    return flow, found
+
+
+def _mean(field: Floats) -> Floats:
+    return np.asarray(cv2.blur(field, (AROUND, AROUND)), np.float32)
+
+
+def _shifts(width: int, height: int) -> list[tuple[int, int]]:
+    """Pixels across and down, in the order in which they are tried."""
+    ways = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)]
+    return [(round(x * share * width), round(y * share * height)) for share in SHIFTS for x, y in ways]

@@ -1,0 +1,84 @@
+"""What is behind what moves, and what is borrowed where nothing was ever seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nst_video.revealed import ALIKE, SAME, SETTLED, Backdrop, borrow, same
+
+EVERYWHERE = np.ones((40, 60), np.bool_)
+NOWHERE = ~EVERYWHERE
+
+
+def grey(level: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.full((40, 60, 3), level, np.float32)
+
+
+def left_half() -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    half = NOWHERE.copy()
+    half[:, :30] = True
+    return half
+
+
+def test_what_passes_before_the_backdrop_leaves_it_as_it_was() -> None:
+    backdrop = Backdrop.of(grey(50))
+    for level in (200, 210, 220):
+        backdrop = backdrop.after(grey(level), left_half(), NOWHERE)
+    assert (backdrop.content[:, :30] == 50).all()
+    assert (backdrop.content[:, 30:] == 220).all()  # nothing has changed there: what is seen is the backdrop
+    assert np.array_equal(backdrop.open, ~left_half())
+
+
+def test_what_is_known_again_is_open_and_follows_the_light() -> None:
+    backdrop = Backdrop.of(grey(50)).after(grey(200), EVERYWHERE, NOWHERE)
+    backdrop = backdrop.after(grey(53), EVERYWHERE, same(grey(53), backdrop.content))
+    assert backdrop.open.all()
+    assert (backdrop.content == 53).all()
+
+
+@pytest.mark.parametrize("rest", [SETTLED - 1, SETTLED, 300])
+def test_what_rests_for_long_enough_becomes_a_part_of_it(rest: int) -> None:
+    backdrop = Backdrop.of(grey(50)).after(grey(200), EVERYWHERE, NOWHERE)
+    for _ in range(rest):
+        backdrop = backdrop.after(grey(200), NOWHERE, NOWHERE)
+    assert (backdrop.content == (200 if rest >= SETTLED else 50)).all()
+
+
+def test_a_difference_is_forgiven_up_to_a_shadow_and_noise_is_none() -> None:
+    assert same(grey(100), grey(100 + SAME - 1)).all()
+    assert not same(grey(100), grey(100 - SAME - 1)).any()
+    noise = np.random.default_rng(0).normal(0, 5, (40, 60, 3)).astype(np.float32)
+    assert same(grey(100), grey(100) + noise).mean() > 0.9
+
+
+@given(top=st.integers(0, 30), left=st.integers(0, 50), height=st.integers(1, 20), width=st.integers(1, 25))
+def test_on_a_plain_wall_every_hole_is_filled_from_within_the_picture(
+    top: int, left: int, height: int, width: int
+) -> None:
+    hidden = NOWHERE.copy()
+    hidden[top : top + height, left : left + width] = True
+    flow, found = borrow(grey(100), grey(101), hidden)
+    assert np.array_equal(found, hidden)
+    y, x = np.nonzero(hidden)
+    down, across = flow[y, x, 1], flow[y, x, 0]
+    assert ((x + across >= 0) & (x + across < 60) & (y + down >= 0) & (y + down < 40)).all()
+    assert (np.hypot(down, across) >= 6).all()  # not from the hole's own edge, which would be drawn out
+
+
+def test_nothing_is_borrowed_from_what_looks_different() -> None:
+    """Another light is no other look; another pattern is."""
+    rough = np.random.default_rng(1).normal(0, 30, (40, 60, 3)).astype(np.float32)
+    hidden = NOWHERE.copy()
+    hidden[10:30, 20:40] = True
+    assert borrow(grey(100), grey(100 + ALIKE), hidden)[1].any()
+    assert not borrow(grey(100), grey(100) + rough, hidden)[1].any()
+    assert not borrow(grey(100), grey(200), hidden)[1].any()
+
+
+def test_without_a_hole_nothing_is_borrowed() -> None:
+    flow, found = borrow(grey(100), grey(100), NOWHERE)
+    assert not found.any()
+    assert not flow.any()

@@ -1,0 +1,81 @@
+"""A painting that is moved many times looks as if it had been moved but a few times."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nst_video.flow import backward_warp
+from nst_video.sheet import FRAMES, Sheet
+
+
+def waves(length: float, left: float = 0.0) -> Tensor:
+    """Upright waves of this many pixels, moved to the right by `left`."""
+    x = torch.arange(96, dtype=torch.float32) - left
+    return (0.5 + 0.4 * torch.sin(2 * torch.pi * x / length)).expand(1, 3, 40, 96).clone()
+
+
+def drift(x: float) -> Tensor:
+    """Everything has come from `x` pixels to the left."""
+    return torch.stack((torch.full((40, 96), -x), torch.zeros(40, 96)))[None]
+
+
+def carried(painting: Tensor, frames: int, x: float) -> Tensor:
+    sheet, visible = Sheet.of(painting), torch.ones_like(painting[:, :1])
+    for _ in range(frames):
+        painting, sheet = sheet.moved(painting, drift(x), visible)
+        sheet = sheet.after(painting)
+    return painting
+
+
+def contrast(painting: Tensor) -> float:
+    return painting[..., 60:90].std().item()
+
+
+def test_what_is_carried_for_long_keeps_its_detail_and_is_where_it_belongs() -> None:
+    fine, frames, x = waves(5), 6 * FRAMES, 0.5
+    again = carried(fine, frames, x)
+    assert contrast(again) > 0.9 * contrast(fine)
+    blurred = fine
+    for _ in range(frames):
+        blurred = backward_warp(blurred, drift(x), sharp=True)
+    assert contrast(again) > 1.15 * contrast(blurred)
+    assert (again - waves(5, left=frames * x))[..., 60:90].abs().max() < 0.06
+
+
+def test_a_painting_that_rests_is_not_touched() -> None:
+    painting = torch.rand(1, 3, 40, 96, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(carried(painting, 3 * FRAMES, 0.0), painting, atol=1e-3)
+
+
+def test_what_is_painted_on_the_way_is_carried_too() -> None:
+    painting, visible = waves(24), torch.ones(1, 1, 40, 96)
+    sheet = Sheet.of(painting)
+    painting, sheet = sheet.moved(painting, drift(1.0), visible)
+    painting = painting + waves(12) / 2
+    moved, _ = sheet.moved(painting, drift(2.0), visible)
+    assert torch.allclose(moved[..., 10:], backward_warp(painting, drift(2.0))[..., 10:], atol=0.02)
+
+
+def test_where_something_was_hidden_the_sheet_is_not_asked() -> None:
+    painting, visible = waves(24), torch.ones(1, 1, 40, 96)
+    visible[..., 30:50] = 0
+    sheet = Sheet.of(painting)
+    painting, sheet = sheet.moved(painting, drift(1.0), visible)
+    new = painting.clone()
+    new[..., 30:50] = 0.9
+    moved, sheet = sheet.moved(new, drift(3.0), torch.ones_like(visible))
+    assert torch.allclose(moved[..., 34:52], torch.full((1, 3, 40, 18), 0.9), atol=1e-3)
+    assert not sheet.whole[..., 34:52].any()
+    assert sheet.whole[..., 55:90].all()
+
+
+def test_a_sheet_serves_so_many_frames_and_then_there_is_a_new_one() -> None:
+    painting, visible = waves(8), torch.ones(1, 1, 40, 96)
+    sheet = Sheet.of(painting)
+    for number in range(1, FRAMES + 1):
+        painting, sheet = sheet.moved(painting, drift(0.3), visible)
+        assert sheet.frames == number
+        sheet = sheet.after(painting)
+    assert sheet.frames == 0
+    assert sheet.painting is painting

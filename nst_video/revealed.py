@@ -38,7 +38,7 @@ ALIKE = 6.0
 class Backdrop:
     """What a still camera sees behind everything that moves.
 
-    content: (H, W, 3), 0 to 255; rest: for how many frames nothing has changed, (H, W); open: where it is to be seen.
+    content: (H, W, 3), 0 to 255; rest: for how many frames nothing has changed, (H, W); open: where it is seen.
     """
 
     content: Floats
@@ -51,10 +51,11 @@ class Backdrop:
         rest = np.zeros(content.shape[:2], np.uint8)
         return cls(content, rest, np.ones(rest.shape, np.bool_))
 
-    def after(self, content: Floats, changed: Places, opened: Places) -> Backdrop:
-        """As it is with the next frame: its `content`, where that has `changed`, and where it was `opened` again."""
+    def after(self, content: Floats, changed: Places, moving: Places, again: Places) -> Backdrop:
+        """As it is with the next frame: its `content`, where that has `changed`, where something is `moving`, and where
+        it has come to light `again`."""
         rest = np.where(changed, 0, np.minimum(self.rest, SETTLED - 1) + 1).astype(np.uint8)
-        open = np.where(changed, opened, self.open) | (rest == SETTLED)
+        open = again | (self.open & ~moving & same(content, self.content)) | (rest == SETTLED)
         return Backdrop(np.where(open[..., None], content, self.content), rest, open)
 
 
@@ -76,13 +77,12 @@ def borrow(then: Floats, now: Floats, hidden: Places) -> tuple[Floats, Places]:
     if not hidden.any():
         return flow, hidden
     weight = hidden.astype(np.float32)
-    share = _mean(weight) + 1e-6
     for across, down in _shifts(width, height):
         here = slice(max(0, -down), height - max(0, down)), slice(max(0, -across), width - max(0, across))
         there = slice(max(0, down), height + min(0, down)), slice(max(0, across), width + min(0, across))
-        difference = now[here] - then[there]
-        light = _mean(weight[here][..., None] * difference) / share[here][..., None]
-        details = _mean(weight[here] * np.abs(difference - light).mean(axis=2)) / share[here]
+        difference, share = now[here] - then[there], _mean(weight[here]) + 1e-6
+        light = _mean(weight[here][..., None] * difference) / share[..., None]
+        details = _mean(weight[here] * np.abs(difference - light).mean(axis=2)) / share
         apart = details + LIGHT * np.abs(light).mean(axis=2)
         fits = hidden[here] & ~found[here] & (apart < ALIKE)
         found[here] |= fits

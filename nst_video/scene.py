@@ -72,7 +72,7 @@ class Revealed:
     """What has come to light since the frame before, each (1, 1, H, W), 0 or 1.
 
     again: what is there as a still camera has seen it before; lent: where the flow leads to a place that looks alike,
-    not to where a thing has come from; open: where nothing moves before the backdrop.
+    not to where a thing has come from; open: where the backdrop is seen.
     """
 
     again: Tensor
@@ -120,6 +120,7 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     hidden = new = moved & ~_mask(found.visible)
     again = np.zeros_like(moved)
     if still:  # what has changed and cannot be followed is new, too, however like its surroundings it is
+        hidden = hidden & (along | ~same(content, before.content))
         new = hidden | changed & ~_mask(consistent)
         again = new & same(content, before.backdrop.content)
     elsewhere, lent = borrow(before.content, content, new & ~again)
@@ -130,7 +131,7 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     change = _change(np.where(moved[..., None], left, FOLLOW * difference), moved)
     change = np.where(again[..., None], changes(content, before.backdrop.content), change)
     shown = np.where(moved[..., None], content, before.content + FOLLOW * difference)
-    backdrop = before.backdrop.after(shown, moved, again) if still else Backdrop.of(shown)
+    backdrop = before.backdrop.after(shown, moved, along, again) if still else Backdrop.of(shown)
     kept = _tensor(~moved | again)
     motion = Motion(
         flow,

@@ -2,7 +2,8 @@
 
 Whenever a painting is moved it lies between its pixels, and interpolation takes some of its detail. What is taken in
 eighty frames no iterations give back. So it is not moved from frame to frame but taken from one and the same sheet,
-from places that move; only what has been painted since that sheet was new is moved again and again.
+from places that move. Only what has been painted since that sheet was new, and what was never on it, is moved from
+frame to frame, and blurred: for `FRAMES` frames at most.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Sheet:
     def moved(self, painting: Tensor, flow: Tensor, visible: Tensor) -> tuple[Tensor, Sheet]:
         """The last `painting` (1, 3, H, W), moved along `flow` as far as it is `visible`, and where that is on the
         sheet."""
-        parts = torch.cat((painting - self.taken, painting, self.places, self.whole), dim=1)
+        whole = self.whole * (1 - _torn(self.places))
+        parts = torch.cat((painting - self.taken, painting, self.places, whole), dim=1)
         since, painting, there, whole = torch.split(backward_warp(parts, flow), [3, 3, 2, 1], dim=1)
         whole = (whole > 0.999).float() * visible
         taken = sample(self.painting, there)
@@ -51,3 +53,17 @@ class Sheet:
     def after(self, painting: Tensor) -> Sheet:
         """The one to be used after a frame ended with this `painting`."""
         return self if self.frames < FRAMES else Sheet.of(painting)
+
+
+def _torn(places: Tensor) -> Tensor:
+    """1 on both sides of where neighbours come from places that are none, (1, 1, H, W): nothing is between them."""
+    torn = torch.zeros_like(places[:, :1])
+    for side in (2, 3):
+        length = places.shape[side] - 1
+        step = places.diff(dim=side)
+        step[:, 3 - side] -= 1  # x comes first
+        apart = (step.abs() > 1).any(1, keepdim=True).float()
+        for first in (0, 1):
+            part = torn.narrow(side, first, length)
+            torch.maximum(part, apart, out=part)
+    return torn

@@ -90,15 +90,24 @@ def _to_be_repainted(ripeness: Tensor, motion: Motion, visible: Tensor, blur_cos
     """What is new, has changed, or was blurred by being moved has steps to take again."""
     repainted = (motion.change.abs().amax(1, keepdim=True) - FAINT).clamp_(min=0) / REPAINT
     ripeness = ripeness * visible * (1 - repainted).clamp_(min=0)
-    return (ripeness - blur_cost * motion.moved).clamp_(min=0)
+    interpolated = (motion.flow != 0).any(1, keepdim=True)
+    return (ripeness - blur_cost * interpolated).clamp_(min=0)
 
 
 def behind(state: State | None, prepared: Prepared, settings: StyleSettings, image: Tensor, ripeness: Tensor) -> Behind:
-    """How the backdrop is painted after this frame: what is open of it like the frame, the rest as it was."""
-    if state is None or prepared.revealed is None or not settings.paints_like(state.settings):
+    """How the backdrop is painted after this frame: what is open of it like the frame, the rest as it was, or, if
+    another painting is wanted now, as it will have to be painted again."""
+    if prepared.revealed is None or prepared.seen.backdrop is None:
         return Behind(image, ripeness)
+    if state is None:
+        content = torch.from_numpy(prepared.seen.backdrop.content.transpose(2, 0, 1)[None] / 255)
+        hidden = Behind(content.to(image), torch.zeros_like(ripeness))
+    elif settings.paints_like(state.settings):
+        hidden = state.backdrop
+    else:
+        hidden = Behind(state.backdrop.image, torch.zeros_like(ripeness))
     open = prepared.revealed.open > 0
-    return Behind(torch.where(open, image, state.backdrop.image), torch.where(open, ripeness, state.backdrop.ripeness))
+    return Behind(torch.where(open, image, hidden.image), torch.where(open, ripeness, hidden.ripeness))
 
 
 def _painted_before(visible: Tensor, flow: Tensor, free: Tensor | None) -> Tensor:

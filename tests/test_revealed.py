@@ -26,24 +26,27 @@ def left_half() -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
 def test_what_passes_before_the_backdrop_leaves_it_as_it_was() -> None:
     backdrop = Backdrop.of(grey(50))
     for level in (200, 210, 220):
-        backdrop = backdrop.after(grey(level), left_half(), NOWHERE)
-    assert (backdrop.content[:, :30] == 50).all()
-    assert (backdrop.content[:, 30:] == 220).all()  # nothing has changed there: what is seen is the backdrop
-    assert np.array_equal(backdrop.open, ~left_half())
+        backdrop = backdrop.after(
+            np.where(left_half()[..., None], grey(level), grey(52)), left_half(), NOWHERE, NOWHERE
+        )
+    assert (backdrop.content[:, :28] == 50).all()
+    assert (backdrop.content[:, 32:] == 52).all()  # it follows the light
+    assert np.array_equal(backdrop.open[:, :28], NOWHERE[:, :28])
+    assert backdrop.open[:, 32:].all()
 
 
 def test_what_is_known_again_is_open_and_follows_the_light() -> None:
-    backdrop = Backdrop.of(grey(50)).after(grey(200), EVERYWHERE, NOWHERE)
-    backdrop = backdrop.after(grey(53), EVERYWHERE, same(grey(53), backdrop.content))
-    assert backdrop.open.all()
-    assert (backdrop.content == 53).all()
+    backdrop = Backdrop.of(grey(50)).after(grey(200), EVERYWHERE, NOWHERE, NOWHERE)
+    backdrop = backdrop.after(grey(53), EVERYWHERE, left_half(), ~left_half())
+    assert np.array_equal(backdrop.open, ~left_half())  # what moves may look like it, but is before it
+    assert (backdrop.content[:, 30:] == 53).all()
 
 
 @pytest.mark.parametrize("rest", [SETTLED - 1, SETTLED, 300])
 def test_what_rests_for_long_enough_becomes_a_part_of_it(rest: int) -> None:
-    backdrop = Backdrop.of(grey(50)).after(grey(200), EVERYWHERE, NOWHERE)
+    backdrop = Backdrop.of(grey(50)).after(grey(200), EVERYWHERE, NOWHERE, NOWHERE)
     for _ in range(rest):
-        backdrop = backdrop.after(grey(200), NOWHERE, NOWHERE)
+        backdrop = backdrop.after(grey(200), NOWHERE, NOWHERE, NOWHERE)
     assert (backdrop.content == (200 if rest >= SETTLED else 50)).all()
 
 

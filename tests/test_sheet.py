@@ -79,3 +79,19 @@ def test_a_sheet_serves_so_many_frames_and_then_there_is_a_new_one() -> None:
         sheet = sheet.after(painting)
     assert sheet.frames == 0
     assert sheet.painting is painting
+
+
+def test_nothing_is_taken_from_between_what_moves_apart() -> None:
+    """A dark thing comes in over a dark ground, whose bright stripe it has covered: nothing of that shines through."""
+    ground = torch.full((1, 3, 40, 96), 0.2)
+    ground[..., 40:50] = 0.9
+    thing, speed = 60, 3.5
+    ground[..., thing:] = 0.2
+    painting, sheet = ground, Sheet.of(ground)
+    for number in range(1, FRAMES):
+        left = int(thing - speed * number)
+        flow = torch.zeros(1, 2, 40, 96)
+        flow[:, 0, :, left:] = speed
+        painting, sheet = sheet.moved(painting, flow, torch.ones(1, 1, 40, 96))
+        if left < 36:
+            assert painting[..., left - 2 :].max() < 0.7

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from nst_video.adam import Moments
 from nst_video.flow import Motion
-from nst_video.warm_start import FAINT, REPAINT, _carry_moments, _to_be_repainted
+from nst_video.painting import Behind, Prepared, State
+from nst_video.revealed import Backdrop
+from nst_video.scene import Revealed, Seen
+from nst_video.settings import StyleSettings
+from nst_video.sheet import Sheet
+from nst_video.warm_start import FAINT, REPAINT, _carry_moments, _to_be_repainted, behind
 
 
 def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None:
@@ -44,6 +52,30 @@ def test_what_has_to_be_interpolated_is_put_back_by_the_cost_of_its_blur() -> No
     one = torch.ones(1, 1, 4, 6)
     moved = one.clone()
     moved[..., :3] = 0
-    motion = Motion(torch.zeros(1, 2, 4, 6), one, one, moved, torch.zeros(1, 3, 4, 6))
+    motion = Motion(0.4 * moved.expand(1, 2, 4, 6), one, one, one, torch.zeros(1, 3, 4, 6))
     assert torch.equal(_to_be_repainted(20 * one, motion, one, blur_cost=1.5), 20 - 1.5 * moved)
     assert _to_be_repainted(one, motion, one, blur_cost=1.5).min() == 0
+
+
+def test_behind_what_moves_another_painting_has_to_be_painted_again() -> None:
+    """A hand stands before the wall while the style is changed: what is behind it is the wall, not the hand."""
+    rough = np.random.default_rng(0).integers(40, 200, (48, 64, 3), dtype=np.uint8)
+    seen = Seen(rough.astype(np.float32), backdrop=Backdrop.of(np.full((48, 64, 3), 51, np.float32)))
+    image, one = torch.full((1, 3, 48, 64), 0.9), torch.ones(1, 1, 48, 64)
+    half = one.clone()
+    half[..., :32] = 0
+    prepared = Prepared(rough, image, seen, None, revealed=Revealed(one, one, half))
+    wall = Behind(torch.full_like(image, 0.1), 90 * one)
+    old = StyleSettings()
+    state = State(prepared, image, Moments.zero(image), old, {}, wall, Sheet.of(image))
+
+    for was, wanted, colour, ripe in (
+        (state, old, 0.1, 90),
+        (state, replace(old, style_scale=2.0), 0.1, 0),
+        (None, old, 0.2, 0),
+    ):
+        found = behind(was, prepared, wanted, image, 70 * one)
+        assert torch.allclose(found.image[..., :32], torch.tensor(colour))
+        assert torch.equal(found.ripeness[..., :32], torch.full((1, 1, 48, 32), float(ripe)))
+        assert torch.equal(found.image[..., 32:], image[..., 32:])
+        assert torch.equal(found.ripeness[..., 32:], 70 * one[..., 32:])

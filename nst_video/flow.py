@@ -40,7 +40,7 @@ class Motion:
     """How a frame has moved since the one before, every mask in [0, 1].
 
     flow: backward; visible: what was there before; confidence: what can be held on to; moved: what is not just as it
-    was, so that its painting has to be interpolated; change: of the content beyond its motion, (1, 3, H, W), of 1.
+    was; change: of the content beyond its motion, (1, 3, H, W), of 1.
     """
 
     flow: Tensor
@@ -130,8 +130,7 @@ def flow_tensor(flow: Floats) -> Tensor:
 def backward_warp(image: Tensor, flow: Tensor, *, sharp: bool = False) -> Tensor:
     """`image` (N, C, H, W), moved so that it fits the current frame: out(p) = image(p + flow(p)).
 
-    Bilinear, which blurs; or `sharp`, by cubic splines, for what is moved again and again. Beyond the border its edge
-    is repeated. See `steady` for keeping still pixels untouched.
+    Bilinear, which blurs; or `sharp`, by cubic splines. Beyond the border its edge is repeated. See `steady` for keeping still pixels untouched.
     """
     height, width = image.shape[-2:]
     positions, scale = _grid(height, width, flow.device)

@@ -10,12 +10,13 @@ import torch
 
 from nst_video.adam import Moments
 from nst_video.flow import Motion
+from nst_video.masks import Masks
 from nst_video.painting import Behind, Prepared, State
 from nst_video.revealed import Backdrop
 from nst_video.scene import Revealed, Seen
 from nst_video.settings import StyleSettings
 from nst_video.sheet import Sheet
-from nst_video.warm_start import FAINT, REPAINT, _carry_moments, _to_be_repainted, behind
+from nst_video.warm_start import FAINT, REPAINT, _carry_moments, _to_be_repainted, behind, carry
 
 
 def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None:
@@ -79,3 +80,26 @@ def test_behind_what_moves_another_painting_has_to_be_painted_again() -> None:
         assert torch.equal(found.ripeness[..., :32], torch.full((1, 1, 48, 32), float(ripe)))
         assert torch.equal(found.image[..., 32:], image[..., 32:])
         assert torch.equal(found.ripeness[..., 32:], 70 * one[..., 32:])
+
+
+def test_a_hole_begins_with_what_it_is_lent_and_has_all_of_it_to_paint() -> None:
+    """Twelve pixels to the right something looks alike; its strokes are taken, not its ripeness."""
+    image, one = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)), torch.ones(1, 1, 48, 64)
+    hole = torch.zeros_like(one)
+    hole[..., 10:30, 20:40] = 1
+    flow = torch.cat((12 * hole, torch.zeros_like(hole)), dim=1)
+    motion = Motion(flow, 1 - hole, 1 - hole, hole, torch.zeros_like(image))
+    seen = Seen(np.zeros((48, 64, 3), np.float32))
+    moments = replace(Moments.zero(image), ripeness=80 * one)
+    nothing = torch.zeros_like(one)
+    prepared = Prepared(np.zeros((48, 64, 3), np.uint8), torch.zeros_like(image), seen, motion)
+    state = State(prepared, image, moments, StyleSettings(), {}, Behind(image, one), Sheet.of(image))
+    prepared = replace(prepared, revealed=Revealed(nothing, hole, one))
+    found = carry(state, prepared, StyleSettings(), Masks([]), follow=True)
+    assert found is not None
+    assert found.held is not None
+    assert torch.allclose(found.image[..., 10:30, 20:40], image[..., 10:30, 32:52], atol=1e-3)
+    assert not found.moments.ripeness[..., 10:30, 20:40].any()
+    assert not found.held.confidence[..., 10:30, 20:40].any()
+    assert torch.allclose(found.image[..., :9, :], image[..., :9, :])
+    assert torch.allclose(found.moments.ripeness[..., :9, :], torch.tensor(80.0))

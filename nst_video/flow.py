@@ -130,7 +130,8 @@ def flow_tensor(flow: Floats) -> Tensor:
 def backward_warp(image: Tensor, flow: Tensor, *, sharp: bool = False) -> Tensor:
     """`image` (N, C, H, W), moved so that it fits the current frame: out(p) = image(p + flow(p)).
 
-    Bilinear, which blurs; or `sharp`, by cubic splines. Beyond the border its edge is repeated. See `steady` for keeping still pixels untouched.
+    Bilinear, which blurs; or `sharp`, by cubic splines. Beyond the border its edge is repeated. See `steady` for
+    keeping still pixels untouched.
     """
     height, width = image.shape[-2:]
     positions, scale = _grid(height, width, flow.device)

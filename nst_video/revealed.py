@@ -66,7 +66,8 @@ def changes(content: Floats, since: Floats) -> Floats:
 
 def same(content: Floats, as_before: Floats) -> Places:
     """Where a content (H, W, 3) looks as it did, but for noise, a light or a shadow."""
-    return np.asarray(np.abs(changes(content, as_before)).max(axis=2) < SAME)
+    red, green, blue = cv2.split(np.abs(changes(content, as_before)))
+    return np.asarray(np.maximum(np.maximum(red, green), blue) < SAME)
 
 
 def borrow(then: Floats, now: Floats, hidden: Places) -> tuple[Floats, Places]:
@@ -74,20 +75,31 @@ def borrow(then: Floats, now: Floats, hidden: Places) -> tuple[Floats, Places]:
     alike; and where there are any."""
     height, width = hidden.shape
     flow, found = np.zeros((height, width, 2), np.float32), np.zeros_like(hidden)
-    if not hidden.any():
-        return flow, hidden
     weight = hidden.astype(np.float32)
     for across, down in _shifts(width, height):
-        here = slice(max(0, -down), height - max(0, down)), slice(max(0, -across), width - max(0, across))
-        there = slice(max(0, down), height + min(0, down)), slice(max(0, across), width + min(0, across))
+        left = np.argwhere(hidden & ~found)
+        if not len(left):
+            break
+        (top, start), (bottom, end) = left.min(axis=0) - AROUND, left.max(axis=0) + AROUND
+        here = (
+            slice(max(0, -down, top), max(0, min(height, height - down, bottom))),
+            slice(max(0, -across, start), max(0, min(width, width - across, end))),
+        )
+        there = slice(here[0].start + down, here[0].stop + down), slice(here[1].start + across, here[1].stop + across)
+        if not weight[here].any():
+            continue
         difference, share = now[here] - then[there], _mean(weight[here]) + 1e-6
         light = _mean(weight[here][..., None] * difference) / share[..., None]
-        details = _mean(weight[here] * np.abs(difference - light).mean(axis=2)) / share
-        apart = details + LIGHT * np.abs(light).mean(axis=2)
-        fits = hidden[here] & ~found[here] & (apart < ALIKE)
+        details = _mean(weight[here] * _level(difference - light)) / share
+        fits = hidden[here] & ~found[here] & (details + LIGHT * _level(light) < ALIKE)
         found[here] |= fits
         flow[here][fits] = across, down
     return flow, found
+
+
+def _level(difference: Floats) -> Floats:
+    """The size of a difference (H, W, 3), its colours' mean."""
+    return np.asarray(cv2.transform(np.abs(difference), np.full((1, 3), 1 / 3)), np.float32)
 
 
 def _mean(field: Floats) -> Floats:

@@ -193,7 +193,8 @@ def _change(difference: Floats, moved: Places) -> Floats:
     mask = moved[..., None]
     light = _light(difference)
     detail = cv2.blur(difference, (WINDOW, WINDOW)) - light
-    return np.where(mask, light + detail - np.clip(detail, -CORE, CORE), _light(difference * (1 - mask)))
+    still = _light(np.where(mask, np.float32(0), difference))
+    return np.asarray(np.where(mask, light + detail - np.clip(detail, -CORE, CORE), still), np.float32)
 
 
 def _light(difference: Floats) -> Floats:

@@ -9,7 +9,8 @@ from torch import Tensor
 from nst_video.adam import Moments
 from nst_video.flow import Motion
 from nst_video.frame import Pixels
-from nst_video.scene import Revealed, Seen
+from nst_video.revealed import Revealed
+from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
 from nst_video.sheet import Sheet
 

@@ -7,11 +7,13 @@ those of another place that looks like it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.bool_]
@@ -57,6 +59,23 @@ class Backdrop:
         rest = np.where(changed, 0, np.minimum(self.rest, SETTLED - 1) + 1).astype(np.uint8)
         open = again | (self.open & ~moving & same(content, self.content)) | (rest == SETTLED)
         return Backdrop(np.where(open[..., None], content, self.content), rest, open)
+
+
+@dataclass(frozen=True)
+class Revealed:
+    """What has come to light since the frame before, each (1, 1, H, W), 0 or 1.
+
+    again: what is there as a still camera has seen it before; lent: where the flow leads to a place that looks alike,
+    not to where a thing has come from; open: where the backdrop is seen.
+    """
+
+    again: Tensor
+    lent: Tensor
+    open: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Revealed:
+        """With every tensor changed alike: moved to another device, say."""
+        return Revealed(*(change(getattr(self, field.name)) for field in fields(self)))
 
 
 def changes(content: Floats, since: Floats) -> Floats:

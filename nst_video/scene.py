@@ -7,8 +7,8 @@ from frame to frame, so that a motion too slow to be acted on adds up until it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -31,7 +31,7 @@ from nst_video.flow import (
     steady,
 )
 from nst_video.frame import Pixels
-from nst_video.revealed import Backdrop, Places, borrow, changes, same
+from nst_video.revealed import Backdrop, Places, Revealed, borrow, changes, same
 
 Floats = NDArray[np.float32]
 
@@ -65,23 +65,6 @@ CUT = 0.25
 """A frame of which more than this share cannot be found in the one before is another scene."""
 HIDDEN = 0.003
 """Earlier frames are only asked when more than this share cannot be found in the last one."""
-
-
-@dataclass(frozen=True)
-class Revealed:
-    """What has come to light since the frame before, each (1, 1, H, W), 0 or 1.
-
-    again: what is there as a still camera has seen it before; lent: where the flow leads to a place that looks alike,
-    not to where a thing has come from; open: where the backdrop is seen.
-    """
-
-    again: Tensor
-    lent: Tensor
-    open: Tensor
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> Revealed:
-        """With every tensor changed alike: moved to another device, say."""
-        return Revealed(*(change(getattr(self, field.name)) for field in fields(self)))
 
 
 @dataclass(frozen=True)

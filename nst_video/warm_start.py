@@ -14,7 +14,7 @@ from nst_video.image import resize
 from nst_video.masks import Masks
 from nst_video.objective import Held
 from nst_video.painting import Behind, Prepared, State
-from nst_video.scene import Revealed
+from nst_video.revealed import Revealed
 from nst_video.settings import StyleSettings
 from nst_video.sheet import Sheet
 

@@ -52,9 +52,9 @@ ROOMS: dict[str, str] = {
     "canvas": "controls frame",
     "window": "canvas controls errors",
     "objective": "losses networks optimizer settings",
-    "painting": "adam flow frame scene settings sheet",
+    "painting": "adam flow frame revealed scene settings sheet",
     "masks": "frame",
-    "warm_start": "adam flow image masks objective painting scene settings sheet",
+    "warm_start": "adam flow image masks objective painting revealed settings sheet",
     "stylizer": "adam color device flow frame image losses masks networks objective optimizer painting scene settings "
     "sheet views warm_start",
     "checkpoint": "adam painting revealed scene settings sheet",

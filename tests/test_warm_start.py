@@ -12,8 +12,8 @@ from nst_video.adam import Moments
 from nst_video.flow import Motion
 from nst_video.masks import Masks
 from nst_video.painting import Behind, Prepared, State
-from nst_video.revealed import Backdrop
-from nst_video.scene import Revealed, Seen
+from nst_video.revealed import Backdrop, Revealed
+from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
 from nst_video.sheet import Sheet
 from nst_video.warm_start import FAINT, REPAINT, _carry_moments, _to_be_repainted, behind, carry

@@ -108,7 +108,7 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
         again = new & same(content, before.backdrop.content)
     elsewhere, lent = borrow(before.content, content, new & ~again)
     hidden = hidden | lent
-    along &= ~again
+    along = along & ~again
     flow = torch.where(_tensor(lent) > 0, flow_tensor(elsewhere), found.flow * _tensor(along))
     left = content - remap(before.content, flow)
     change = _change(np.where(moved[..., None], left, FOLLOW * difference), moved)

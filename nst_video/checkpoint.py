@@ -47,7 +47,6 @@ def pack(state: State) -> bytes:
         }
     facts = {
         "age": json.dumps(state.moments.age),
-        "frames": json.dumps(state.sheet.frames),
         "losses": json.dumps(state.losses),
         "settings": json.dumps(dataclasses.asdict(state.settings)),
     }
@@ -86,7 +85,7 @@ def unpack(path: Path, device: torch.device) -> State:
         StyleSettings(**given),
         json.loads(facts["losses"]),
         Behind(*placed([tensors["behind.image"], tensors["behind.ripeness"]])),
-        Sheet(**{name: tensors[f"sheet.{name}"].to(device) for name in _SHEET}, frames=json.loads(facts["frames"])),
+        Sheet(**{name: tensors[f"sheet.{name}"].to(device) for name in _SHEET}),
         placed(row("earlier")),
         tensors["palette"].to(device) if "palette" in tensors else None,
     )

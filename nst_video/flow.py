@@ -31,6 +31,8 @@ TEXTURE = 16.0
 """Squared grey levels per pixel of slope: a twentieth of a fully textured picture's, four times a wall's noise."""
 ASTRAY = 0.04
 """Squared pixels by which there and back may differ, on average, for a flow without texture to be believed."""
+HIDDEN = 0.5
+"""Squared pixels by which there and back differ where something was hidden (Sundaram et al., see `occlusion_mask`)."""
 STILL = 0.25
 """Below this many pixels of motion a pixel is kept as it is: repeated interpolation would blur it away."""
 
@@ -157,9 +159,14 @@ def occlusion_mask(flow: Tensor, opposite: Tensor) -> Tensor:
     Forward-backward consistency of Sundaram et al., ECCV 2010, as in Ruder et al., GCPR 2016, sec. 4.1: hidden
     where |w + ŵ|² ≥ 0.01 (|w|² + |ŵ|²) + 0.5, ŵ being the opposite flow at p + w.
     """
+    return (astray(flow, opposite) < HIDDEN).float() * inside(flow)
+
+
+def astray(flow: Tensor, opposite: Tensor) -> Tensor:
+    """By how many squared pixels there and back differ, |w + ŵ|² − 0.01 (|w|² + |ŵ|²); see `occlusion_mask`."""
     there = backward_warp(opposite, flow)
-    hidden = (flow + there).square().sum(1) >= 0.01 * (flow.square().sum(1) + there.square().sum(1)) + 0.5
-    return (~hidden).float()[:, None] * inside(flow)
+    lengths = flow.square().sum(1, keepdim=True) + there.square().sum(1, keepdim=True)
+    return (flow + there).square().sum(1, keepdim=True) - 0.01 * lengths
 
 
 def inside(flow: Tensor) -> Tensor:

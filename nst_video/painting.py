@@ -60,13 +60,15 @@ class State:
 
 @dataclass(frozen=True)
 class Painting:
-    """A frame as the optimiser left it, still at the worked size, and what that took."""
+    """A frame as the optimiser left it, still at the worked size, and what that took; `flow`: how what it shows has
+    moved since the frame before, (1, 2, H, W), on the CPU, None where that is not known."""
 
     frame: Pixels
     painted: Pixels
     iterations: int
     losses: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
+    flow: Tensor | None = None
 
 
 @dataclass(frozen=True)

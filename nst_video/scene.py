@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nst_video.flow import (
+    HIDDEN,
     STILL,
     FlowEstimator,
     Motion,
     agreed,
+    astray,
     flow_tensor,
     grey,
     inside,
     motion_boundaries,
-    occlusion_mask,
     remap,
     steady,
 )
@@ -39,6 +40,14 @@ WINDOW = 5
 """Side of the square, in pixels, over which differences are averaged to tell a change from noise."""
 FOLLOW = 0.05
 """How much of its difference the content takes on per frame where nothing but noise is seen."""
+SLACK = 2.0
+"""Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
+whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
+PANNED = 0.07
+"""Pixels, too: the motion of the picture's border, if it has moved by more, is a camera's in somebody's hand. (Flow
+goes on where there is no texture: whoever moves before a plain wall takes its middle along, but not its border.)"""
+BORDER = 6
+"""How wide that is, in pixels."""
 CALM_STILL = 0.5
 """Pixels: if the camera is still, motion by less is not acted on yet where nothing but noise is seen, nor by more in a
 place no part of which has changed: there, flow is a guess. If the camera moves, its background moves as a whole."""
@@ -63,7 +72,7 @@ AROUND = 16
 """Side of the squares, in pixels, over which a difference is averaged to be taken for a change of the light."""
 CUT = 0.25
 """A frame of which more than this share cannot be found in the one before is another scene."""
-HIDDEN = 0.003
+MISSING = 0.003
 """Earlier frames are only asked when more than this share cannot be found in the last one."""
 
 
@@ -84,6 +93,11 @@ class Seen:
     revealed: Revealed | None = None
     backdrop: Backdrop | None = None
 
+    @property
+    def followed(self) -> Tensor | None:
+        """The flow along which things have come, (1, 2, H, W); where something is only lent, none has."""
+        return None if self.motion is None or self.revealed is None else self.motion.flow * (1 - self.revealed.lent)
+
 
 def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, memory: Sequence[int] = ()) -> Seen:
     """`pixels`, at the worked size, after `before` was seen; `memory`: how many frames back to look for what the last
@@ -94,11 +108,10 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     if before is None or before.backdrop is None or before.content.shape != content.shape:
         return Seen(content, backdrop=Backdrop.of(content))
     earlier = (before.content, *before.earlier)[: max(memory, default=0)]
-    found, there, consistent = _motion(before.content, content, pixels, estimator)
-    if float(found.visible.mean()) < 1 - CUT:
+    found, there, consistent, still, known = _motion(before.content, content, pixels, estimator)
+    if known < 1 - CUT:
         return Seen(content, backdrop=Backdrop.of(content))
     difference, speed = content - before.content, np.hypot(*found.flow[0].numpy())
-    still = bool(np.median(speed) < STILL)  # the camera
     changed, moved, along = _places(content, difference, content - there, speed, still=still)
     hidden = new = moved & ~_mask(found.visible)
     again = np.zeros_like(moved)
@@ -133,8 +146,8 @@ def _recall(
 ) -> Iterator[tuple[int, Motion]]:
     """Motion since `earlier` contents, as many frames ago as `memory` says, where all nearer ones are `hidden`."""
     for ago in memory:
-        if ago <= len(earlier) and float(hidden.mean()) > HIDDEN:
-            older, *_ = _motion(earlier[ago - 1], pixels.astype(np.float32), pixels, estimator)
+        if ago <= len(earlier) and float(hidden.mean()) > MISSING:
+            older = _motion(earlier[ago - 1], pixels.astype(np.float32), pixels, estimator).motion
             believed = hidden * older.visible
             yield ago, replace(older, visible=believed, confidence=believed)
             hidden = hidden - believed
@@ -149,24 +162,51 @@ def _places(
     changed = _changed(difference, noise)
     around = _spread(changed)
     if not still:
-        moved = around | (speed >= STILL)
+        moved = np.ones_like(around)
         return changed, moved, moved
     explained = _explained(difference, left, content) > EXPLAINED * (1 + noise)
     moving = _touched(explained & (speed >= CALM_STILL), around)
     return changed, around | moving, (around & explained) | moving
 
 
-def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> tuple[Motion, Floats, Tensor]:
-    """Motion since `then`, what `then` looks like (H, W, 3), moved along it, and where there and back agree."""
+class _Found(NamedTuple):
+    """What flow says.
+
+    there: what was seen then, moved along it, (H, W, 3); consistent: where there and back agree, (1, 1, H, W); still:
+    whether the camera is; known: the share of the picture that was there before.
+    """
+
+    motion: Motion
+    there: Floats
+    consistent: Tensor
+    still: bool
+    known: float
+
+
+def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> _Found:
+    """What has become of `then` (H, W, 3)."""
     flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels))
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
-    consistent = occlusion_mask(flow, opposite)
-    flow = steady(agreed(flow, opposite))
+    differs, within = astray(flow, opposite), inside(flow)
+    consistent = (differs < SLACK).float() * within
+    flow = agreed(flow, opposite)
+    still = _still(flow)
+    if still:
+        flow = steady(flow)
     there = remap(then, flow)
-    alike = cv2.transform(cv2.absdiff(now, there), np.full((1, 3), 1 / 3)) < ALIKE
-    visible = torch.maximum(consistent, _tensor(alike) * inside(flow))
-    whole = torch.ones_like(visible)
-    return Motion(flow, visible, _smooth(consistent * boundaries), whole, whole), there, consistent
+    alike = _tensor(cv2.transform(cv2.absdiff(now, there), np.full((1, 3), 1 / 3)) < ALIKE) * inside(flow)
+    whole = torch.ones_like(consistent)
+    motion = Motion(flow, torch.maximum(consistent, alike), _smooth(consistent * boundaries), whole, whole)
+    known = torch.maximum((differs < HIDDEN).float() * within, alike)
+    return _Found(motion, there, consistent, still, float(known.mean()))
+
+
+def _still(flow: Tensor) -> bool:
+    """Whether the camera is."""
+    ways = flow[0].numpy()
+    sides = (ways[:, :BORDER], ways[:, -BORDER:], ways[:, :, :BORDER], ways[:, :, -BORDER:])
+    border = np.median(np.concatenate([side.reshape(2, -1) for side in sides], axis=1), axis=1)
+    return bool(np.median(np.hypot(*ways)) < STILL and np.hypot(*border) < PANNED)
 
 
 def _change(difference: Floats, moved: Places) -> Floats:

@@ -179,6 +179,11 @@ class StyleSettings(_Checked):
         """How many steps a pixel is put back whenever it has to be interpolated, since that blurs it."""
         return 1 - self.stability
 
+    @property
+    def shutter(self) -> float:
+        """For how much of a frame the shutter is open that blurs what moves."""
+        return self.stability / 2
+
     def paints_like(self, other: StyleSettings) -> bool:
         """Whether both ask for the same painting, whatever the way to it and however it is shown."""
         fields = (field for field in dataclasses.fields(self) if field.metadata["repaints"])

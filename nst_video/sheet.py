@@ -1,9 +1,9 @@
-"""A painting on its way from frame to frame, sampled from one sheet for several frames.
+"""A painting on its way from frame to frame, sampled from one sheet for as long as it may be.
 
 Whenever a painting is moved it lies between its pixels, and interpolation takes some of its detail. What is taken in
 eighty frames no iterations give back. So it is not moved from frame to frame but taken from one and the same sheet,
 from places that move. Only what has been painted since that sheet was new, and what was never on it, is moved from
-frame to frame, and blurred: for `FRAMES` frames at most.
+frame to frame; when that is too much of the painting, there is a new sheet.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from torch import Tensor
 from nst_video.flow import backward_warp, places
 from nst_video.spline import sample
 
-FRAMES = 8
-"""So many frames are taken from one sheet. With more, a film is crisper and a little less steady."""
+SERVES = 0.6
+"""With less than this share of a painting on it a sheet is given up."""
+ANOTHER = 0.25
+"""A pixel that has changed by this much since is not on the sheet any more."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,13 @@ class Sheet:
     """A painting (1, 3, H, W) of some frames ago.
 
     places: where on it each pixel of the last frame's painting comes from, (1, 2, H, W), in pixels, x before y; whole:
-    1 where nothing has come between, (1, 1, H, W); taken: what was taken from there; frames: how many it has served.
+    1 where nothing has come between, (1, 1, H, W); taken: what was taken from there.
     """
 
     painting: Tensor
     places: Tensor
     whole: Tensor
     taken: Tensor
-    frames: int = 0
 
     @classmethod
     def of(cls, painting: Tensor) -> Sheet:
@@ -41,18 +42,22 @@ class Sheet:
 
     def moved(self, painting: Tensor, flow: Tensor, visible: Tensor) -> tuple[Tensor, Sheet]:
         """The last `painting` (1, 3, H, W), moved along `flow` as far as it is `visible`, and where that is on the
-        sheet."""
-        whole = self.whole * (1 - _torn(self.places))
-        parts = torch.cat((painting - self.taken, painting, self.places, whole), dim=1)
-        since, painting, there, whole = torch.split(backward_warp(parts, flow), [3, 3, 2, 1], dim=1)
+        sheet. Beside a tear it is moved by linear steps: splines would take something from across."""
+        torn = _torn(self.places)
+        parts = torch.cat((painting, self.places, self.whole * (1 - torn), torn), dim=1)
+        soft, there, whole, torn = torch.split(backward_warp(parts, flow), [3, 2, 1, 1], dim=1)
+        crisp = backward_warp(torch.cat((painting - self.taken, painting), dim=1), flow, sharp=True)
+        since, painting = torch.split(crisp, [3, 3], dim=1)
         whole = (whole > 0.999).float() * visible
         taken = sample(self.painting, there)
-        painting = torch.where(whole > 0, taken + since, painting)
-        return painting, Sheet(self.painting, there, whole, taken, self.frames + 1)
+        painting = torch.where(whole > 0, taken + since, torch.where(torn > 0, soft, painting))
+        return painting, Sheet(self.painting, there, whole, taken)
 
     def after(self, painting: Tensor) -> Sheet:
         """The one to be used after a frame ended with this `painting`."""
-        return self if self.frames < FRAMES else Sheet.of(painting)
+        since = (painting - self.taken).abs_().amax(1, keepdim=True)
+        mine = self.whole * (1 - since / ANOTHER).clamp_(min=0)
+        return self if float(mine.mean()) > SERVES else Sheet.of(painting)
 
 
 def _torn(places: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from nst_video.painting import Painted, Painting, Prepared, State
 from nst_video.scene import see
 from nst_video.settings import StyleSettings
 from nst_video.sheet import Sheet
+from nst_video.shutter import exposed
 from nst_video.views import HOLD, JITTER, View, Viewpoint
 from nst_video.warm_start import Beginning, behind, carry
 
@@ -191,7 +192,7 @@ class Stylizer:
             backdrop = behind(state, prepared, settings, image, moments.ripeness)
             sheet = Sheet.of(image) if beginning.sheet is None else beginning.sheet.after(image)
             state = State(prepared, image, moments, settings, values, backdrop, sheet, earlier, palette)
-            return Painting(prepared.pixels, painted, iterations, values, seconds), state
+            return Painting(prepared.pixels, painted, iterations, values, seconds, prepared.seen.followed), state
 
     def _targets(
         self, easel: _Easel, content: Tensor, settings: StyleSettings, palette: Tensor | None, age: int
@@ -232,6 +233,8 @@ class Stylizer:
             frame, painted = painting.frame, painting.painted
             if settings.photorealistic:
                 painted = self._photographed(painted, frame)
+            elif painting.flow is not None:
+                painted = exposed(painted, painting.flow[0].numpy(), settings.shutter)
             finished = self._recolor(resize_pixels(painted, (frame.shape[0], frame.shape[1])), frame, settings)
         return Painted(finished, painting.painted, painting.iterations, painting.losses, seconds)
 

@@ -26,6 +26,7 @@ ROOMS: dict[str, str] = {
     "device": "errors losses networks packed tiles",
     "image": "frame",
     "pictures": "errors frame settings",
+    "shutter": "frame",
     "spline": "",
     "flow": "frame spline",
     "revealed": "",
@@ -56,7 +57,7 @@ ROOMS: dict[str, str] = {
     "masks": "frame",
     "warm_start": "adam flow image masks objective painting revealed settings sheet",
     "stylizer": "adam color device flow frame image losses masks networks objective optimizer painting scene settings "
-    "sheet views warm_start",
+    "sheet shutter views warm_start",
     "checkpoint": "adam painting revealed scene settings sheet",
     "recipe": "__init__ errors pictures settings",
     "plot": "errors",

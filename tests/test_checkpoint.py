@@ -203,4 +203,4 @@ def test_it_is_plain_safetensors(state: State, tmp_path: Path) -> None:
     (tmp_path / "state.safetensors").write_bytes(checkpoint.pack(state))
     with safe_open(tmp_path / "state.safetensors", "np") as file:
         assert {"image", "ripeness", "seen", "mean.0", "square.0"} <= set(file.keys())
-        assert set(file.metadata()) == {"age", "frames", "losses", "settings"}
+        assert set(file.metadata()) == {"age", "losses", "settings"}

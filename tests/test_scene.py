@@ -129,13 +129,25 @@ def test_a_pan_is_motion_everywhere_but_at_the_edge_that_it_uncovers() -> None:
     assert seen.motion.confidence.mean() < seen.motion.visible.mean()
 
 
+def panned(count: int, step: float) -> list[Pixels]:
+    """By `step` pixels a frame, to the left."""
+    fine = textured(96 * 10, 1320)
+    every = np.arange(1280) + 10 * step * np.arange(count)[:, None]
+    low, share = np.floor(every).astype(int), (every % 1)[:, None, :, None]
+    frames = fine[:, low].swapaxes(0, 1) * (1 - share) + fine[:, low + 1].swapaxes(0, 1) * share
+    return [frame.reshape(96, 10, 128, 10, 3).mean((1, 3)).astype(np.uint8) for frame in frames]
+
+
 def test_a_motion_too_slow_to_be_acted_on_adds_up() -> None:
-    """A tenth of a pixel a frame is nothing, frame by frame; after twenty it is two pixels."""
-    fine = textured(960, 1300)
-    cut = [fine[:, i : i + 1280].reshape(96, 10, 128, 10, 3).mean((1, 3)).astype(np.uint8) for i in range(20)]
-    moved = shifts(watch(cut))
-    assert sum(moved) == pytest.approx(-1.9, abs=CALM_STILL + 0.1)
+    """A twentieth of a pixel a frame is nothing, frame by frame; after forty it is two, most of which is seen."""
+    moved = shifts(watch(panned(40, 1 / 20)))
+    assert -2.1 < sum(moved) < -1.1
     assert min(map(abs, moved)) == 0
+
+
+def test_a_camera_in_a_hand_is_followed_from_frame_to_frame() -> None:
+    moved = shifts(watch(panned(10, 0.1)))
+    assert moved == pytest.approx([-0.1] * 9, abs=0.05)
 
 
 def test_another_scene_is_a_cut_and_a_fast_motion_is_none() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nst_video.flow import backward_warp
-from nst_video.sheet import FRAMES, Sheet
+from nst_video.sheet import ANOTHER, SERVES, Sheet
 
 
 def waves(length: float, left: float = 0.0) -> Tensor:
@@ -33,7 +33,7 @@ def contrast(painting: Tensor) -> float:
 
 
 def test_what_is_carried_for_long_keeps_its_detail_and_is_where_it_belongs() -> None:
-    fine, frames, x = waves(5), 6 * FRAMES, 0.5
+    fine, frames, x = waves(5), 48, 0.5
     again = carried(fine, frames, x)
     assert contrast(again) > 0.9 * contrast(fine)
     blurred = fine
@@ -45,7 +45,7 @@ def test_what_is_carried_for_long_keeps_its_detail_and_is_where_it_belongs() -> 
 
 def test_a_painting_that_rests_is_not_touched() -> None:
     painting = torch.rand(1, 3, 40, 96, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(carried(painting, 3 * FRAMES, 0.0), painting, atol=1e-3)
+    assert torch.allclose(carried(painting, 24, 0.0), painting, atol=1e-3)
 
 
 def test_what_is_painted_on_the_way_is_carried_too() -> None:
@@ -70,15 +70,36 @@ def test_where_something_was_hidden_the_sheet_is_not_asked() -> None:
     assert sheet.whole[..., 55:90].all()
 
 
-def test_a_sheet_serves_so_many_frames_and_then_there_is_a_new_one() -> None:
+def test_a_sheet_serves_until_too_little_of_the_painting_is_on_it() -> None:
     painting, visible = waves(8), torch.ones(1, 1, 40, 96)
-    sheet = Sheet.of(painting)
-    for number in range(1, FRAMES + 1):
-        painting, sheet = sheet.moved(painting, drift(0.3), visible)
-        assert sheet.frames == number
-        sheet = sheet.after(painting)
-    assert sheet.frames == 0
+    sheet = first = Sheet.of(painting)
+    gone = 0
+    while sheet.painting is first.painting:
+        painting, sheet = sheet.moved(painting, drift(3), visible * (torch.arange(96) >= 3))
+        sheet, gone = sheet.after(painting), gone + 3
+    assert abs(gone / 96 - (1 - SERVES)) < 0.06
     assert sheet.painting is painting
+
+
+def test_what_has_been_painted_anew_is_not_on_the_sheet() -> None:
+    painting = waves(8) / 2
+    sheet = Sheet.of(painting)
+    assert sheet.after(painting + ANOTHER / 4) is sheet
+    assert sheet.after(painting + ANOTHER / 2) is not sheet
+
+
+def test_what_is_not_on_the_sheet_keeps_its_detail_but_beside_a_tear() -> None:
+    painting = waves(5)
+    sheet = Sheet(painting, Sheet.of(painting).places, torch.zeros(1, 1, 40, 96), painting)
+    moved, _ = sheet.moved(painting, drift(0.5), torch.ones(1, 1, 40, 96))
+    assert contrast(moved) > 0.95 * contrast(painting)
+    places = sheet.places.clone()
+    places[:, 0, :, 75:] += 4
+    torn = Sheet(painting, places, sheet.whole, painting)
+    moved, _ = torn.moved(painting, drift(0.5), torch.ones(1, 1, 40, 96))
+    linear = backward_warp(painting, drift(0.5))
+    assert torch.equal(moved[..., 74:76], linear[..., 74:76])
+    assert not torch.allclose(moved[..., 60:72], linear[..., 60:72], atol=0.02)
 
 
 def test_nothing_is_taken_from_between_what_moves_apart() -> None:
@@ -88,7 +109,7 @@ def test_nothing_is_taken_from_between_what_moves_apart() -> None:
     thing, speed = 60, 3.5
     ground[..., thing:] = 0.2
     painting, sheet = ground, Sheet.of(ground)
-    for number in range(1, FRAMES):
+    for number in range(1, 8):
         left = int(thing - speed * number)
         flow = torch.zeros(1, 2, 40, 96)
         flow[:, 0, :, left:] = speed

@@ -372,7 +372,7 @@ def test_the_optimisers_memory_moves_along_with_the_painting(monkeypatch: pytest
         assert error < 1e-3 * before[0].abs().max()
 
 
-@pytest.mark.parametrize(("motion", "moves"), [(0.2, False), (3.0, True)])
+@pytest.mark.parametrize(("motion", "moves"), [(0.05, False), (3.0, True)])
 def test_motions_of_parts_of_a_pixel_leave_the_painting_where_it_is(
     monkeypatch: pytest.MonkeyPatch, motion: float, moves: bool
 ) -> None:

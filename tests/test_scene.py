@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from media import blobs
 
-from nst_video.flow import FlowEstimator
+from nst_video.flow import HIDDEN, FlowEstimator
 from nst_video.frame import Pixels
 from nst_video.scene import CALM_STILL, Seen, see
 
@@ -218,6 +218,21 @@ def test_the_wall_beside_a_thing_that_moves_stays() -> None:
         assert (speed[:25] > 0.5).float().mean() < 0.01
         assert (speed[110:118] > 0.5).float().mean() < 0.01
     assert speed[45:85, 20 + 21 + 5 : 20 + 21 + 35].median().item() == pytest.approx(3, abs=0.3)
+
+
+def test_beside_what_moves_hardly_more_is_painted_anew_than_comes_to_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flow is out by a pixel there; all of that was painted anew, frame by frame."""
+    ground, thing = textured(96, 160, seed=3), textured(50, 50, seed=8)
+    frames = [ground.copy() for _ in range(6)]
+    for i, frame in enumerate(frames):
+        frame[20:70, 20 + 4 * i : 70 + 4 * i] = thing
+
+    def painted_anew() -> float:
+        return sum((1 - one.motion.visible).sum().item() for one in watch(frames)[1:] if one.motion is not None)
+
+    few, uncovered = painted_anew(), 50 * 4 * 5  # much of which is known or lent
+    monkeypatch.setattr("nst_video.scene.SLACK", HIDDEN)
+    assert uncovered / 10 < few < 0.9 * painted_anew()
 
 
 def test_what_a_still_camera_has_seen_before_is_known_again() -> None:

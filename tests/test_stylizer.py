@@ -1171,3 +1171,25 @@ def test_a_cameras_noise_does_not_wear_the_painting_down() -> None:
         noisy = np.asarray(np.clip(np.rint(CONTENT + noise), 0, 255), np.uint8)
         _, state = stylizer.step(noisy, settings, state)
     assert (state.image - (state.image > 0.5).float()).abs().mean() < 2e-4
+
+
+def test_what_moves_fast_is_shown_through_a_shutter_and_painted_crisp() -> None:
+    ground, thing = blobs(64, 96, seed=4) // 2 + 60, np.random.default_rng(0).integers(0, 255, (24, 24, 3), np.uint8)
+
+    def frame(left: int) -> Pixels:
+        frame = ground.copy()
+        frame[20:44, left : left + 24] = thing
+        return frame
+
+    stylizer = make(size=96, iterations=1, first_iterations=5)
+    first, state = stylizer.step(frame(20), StyleSettings(), None)
+    prepared = stylizer.prepare(frame(26), state.prepared)
+    painting, _ = stylizer.paint(prepared, StyleSettings(), state)
+    shown = stylizer.finish(painting, StyleSettings())
+    assert np.array_equal(first.pixels, first.unfinished)  # nothing has moved yet
+    assert np.array_equal(shown.unfinished, painting.painted)
+    moving, resting = np.s_[22:42, 28:48], np.s_[:, 70:]
+    assert difference(shown.pixels[moving], shown.unfinished[moving]) > 3
+    assert np.array_equal(shown.pixels[resting], shown.unfinished[resting])
+    sharp = stylizer.finish(painting, StyleSettings(stability=0))
+    assert np.array_equal(sharp.pixels, sharp.unfinished)

@@ -34,7 +34,7 @@ ASTRAY = 0.04
 HIDDEN = 0.5
 """Squared pixels by which there and back differ where something was hidden (Sundaram et al., see `occlusion_mask`)."""
 STILL = 0.25
-"""Below this many pixels of motion a pixel is kept as it is: repeated interpolation would blur it away."""
+"""Below this many pixels of motion a still camera's pixel is kept as it is: repeated interpolation would blur it."""
 
 
 @dataclass(frozen=True)

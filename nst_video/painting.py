@@ -61,7 +61,7 @@ class State:
 @dataclass(frozen=True)
 class Painting:
     """A frame as the optimiser left it, still at the worked size, and what that took; `flow`: how what it shows has
-    moved since the frame before, (1, 2, H, W), on the CPU, None where that is not known."""
+    moved before the camera since the frame before, (1, 2, H, W), on the CPU, None where that is not known."""
 
     frame: Pixels
     painted: Pixels

@@ -43,7 +43,7 @@ FOLLOW = 0.05
 SLACK = 2.0
 """Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
 whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
-PANNED = 0.07
+PANNED = 0.08
 """Pixels, too: the motion of the picture's border, if it has moved by more, is a camera's in somebody's hand. (Flow
 goes on where there is no texture: whoever moves before a plain wall takes its middle along, but not its border.)"""
 BORDER = 6
@@ -94,9 +94,12 @@ class Seen:
     backdrop: Backdrop | None = None
 
     @property
-    def followed(self) -> Tensor | None:
-        """The flow along which things have come, (1, 2, H, W); where something is only lent, none has."""
-        return None if self.motion is None or self.revealed is None else self.motion.flow * (1 - self.revealed.lent)
+    def stirred(self) -> Tensor | None:
+        """The flow of what has moved before the camera, (1, 2, H, W), without the camera's own; where something is only
+        lent, nothing has."""
+        if self.motion is None or self.revealed is None:
+            return None
+        return (self.motion.flow - _camera(self.motion.flow)) * (1 - self.revealed.lent)
 
 
 def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, memory: Sequence[int] = ()) -> Seen:
@@ -203,10 +206,15 @@ def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator)
 
 def _still(flow: Tensor) -> bool:
     """Whether the camera is."""
+    return bool(np.median(np.hypot(*flow[0].numpy())) < STILL and float(_camera(flow).norm()) < PANNED)
+
+
+def _camera(flow: Tensor) -> Tensor:
+    """The camera's share in a flow: that of the picture's border, (1, 2, 1, 1)."""
     ways = flow[0].numpy()
     sides = (ways[:, :BORDER], ways[:, -BORDER:], ways[:, :, :BORDER], ways[:, :, -BORDER:])
     border = np.median(np.concatenate([side.reshape(2, -1) for side in sides], axis=1), axis=1)
-    return bool(np.median(np.hypot(*ways)) < STILL and np.hypot(*border) < PANNED)
+    return torch.from_numpy(border).view(1, 2, 1, 1)
 
 
 def _change(difference: Floats, moved: Places) -> Floats:

@@ -19,7 +19,7 @@ from nst_video.spline import sample
 SERVES = 0.6
 """With less than this share of a painting on it a sheet is given up."""
 ANOTHER = 0.25
-"""A pixel that has changed by this much since is not on the sheet any more."""
+"""A pixel that has changed by this much since is not on the sheet any more; by half as much, half of it is."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,20 @@ class Sheet:
         torn = _torn(self.places)
         parts = torch.cat((painting, self.places, self.whole * (1 - torn), torn), dim=1)
         soft, there, whole, torn = torch.split(backward_warp(parts, flow), [3, 2, 1, 1], dim=1)
-        crisp = backward_warp(torch.cat((painting - self.taken, painting), dim=1), flow, sharp=True)
+        since = (painting - self.taken) * self.whole * (1 - torn)  # splines reach far: nothing that means nothing
+        crisp = backward_warp(torch.cat((since, painting), dim=1), flow, sharp=True)
         since, painting = torch.split(crisp, [3, 3], dim=1)
         whole = (whole > 0.999).float() * visible
         taken = sample(self.painting, there)
         painting = torch.where(whole > 0, taken + since, torch.where(torn > 0, soft, painting))
         return painting, Sheet(self.painting, there, whole, taken)
 
-    def after(self, painting: Tensor) -> Sheet:
-        """The one to be used after a frame ended with this `painting`."""
+    def after(self, painting: Tensor, free: Tensor | None = None) -> Sheet:
+        """The one to be used after a frame ended with this `painting`, which is painted only where `free`, (1, 1, H,
+        W)."""
         since = (painting - self.taken).abs_().amax(1, keepdim=True)
         mine = self.whole * (1 - since / ANOTHER).clamp_(min=0)
+        mine = mine if free is None else mine[free]
         return self if float(mine.mean()) > SERVES else Sheet.of(painting)
 
 

@@ -190,9 +190,11 @@ class Stylizer:
             earlier = () if carried is None or state is None else (state.image, *state.earlier)
             earlier = earlier[: max(self._memory, default=0)]
             backdrop = behind(state, prepared, settings, image, moments.ripeness)
-            sheet = Sheet.of(image) if beginning.sheet is None else beginning.sheet.after(image)
+            sheet = (
+                Sheet.of(image) if beginning.sheet is None else beginning.sheet.after(image, self._masks.free(image))
+            )
             state = State(prepared, image, moments, settings, values, backdrop, sheet, earlier, palette)
-            return Painting(prepared.pixels, painted, iterations, values, seconds, prepared.seen.followed), state
+            return Painting(prepared.pixels, painted, iterations, values, seconds, prepared.seen.stirred), state
 
     def _targets(
         self, easel: _Easel, content: Tensor, settings: StyleSettings, palette: Tensor | None, age: int

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from media import blobs
 
 from nst_video.flow import HIDDEN, FlowEstimator
@@ -262,3 +264,28 @@ def test_where_the_camera_moves_nothing_is_known_again() -> None:
         assert one.revealed is not None
         assert not one.revealed.again.any()
         assert one.revealed.open.all()
+
+
+def test_what_a_camera_does_is_not_what_moves_before_it() -> None:
+    wide, thing = textured(96, 200, seed=3), textured(40, 40, seed=8)
+    frames = [wide[:, 4 * i : 4 * i + 128].copy() for i in range(4)]
+    for i, frame in enumerate(frames):
+        frame[30:70, 40 + 3 * i : 80 + 3 * i] = thing
+    for one in watch(frames)[1:]:
+        assert one.stirred is not None
+        assert one.stirred[0, :, 8:20, 30:100].abs().median() < 0.2
+        assert one.stirred[0, 0, 35:65, 55:75].median().item() == pytest.approx(-7, abs=0.5)
+    assert watch(frames[:1])[0].stirred is None
+
+
+def test_what_is_only_lent_has_not_moved() -> None:
+    wide = textured(96, 200)
+    seen = watch([wide[:, :128].copy(), wide[:, 8:136].copy()])[1]
+    assert seen.revealed is not None
+    assert seen.stirred is not None
+    lent = torch.zeros_like(seen.revealed.lent)
+    lent[..., -8:] = 1
+    stirred = replace(seen, revealed=replace(seen.revealed, lent=lent)).stirred
+    assert stirred is not None
+    assert (stirred[..., -8:] == 0).all()
+    assert torch.equal(stirred[..., :-8], seen.stirred[..., :-8])

@@ -88,6 +88,14 @@ def test_what_has_been_painted_anew_is_not_on_the_sheet() -> None:
     assert sheet.after(painting + ANOTHER / 2) is not sheet
 
 
+def test_where_nothing_is_painted_nothing_is_missed() -> None:
+    painting, visible = waves(8), torch.zeros(1, 1, 40, 96)
+    visible[..., :30] = 1
+    _, sheet = Sheet.of(painting).moved(painting, drift(0), visible)
+    assert sheet.after(painting, visible > 0) is sheet
+    assert sheet.after(painting) is not sheet
+
+
 def test_what_is_not_on_the_sheet_keeps_its_detail_but_beside_a_tear() -> None:
     painting = waves(5)
     sheet = Sheet(painting, Sheet.of(painting).places, torch.zeros(1, 1, 40, 96), painting)

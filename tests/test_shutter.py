@@ -42,9 +42,13 @@ def test_it_stays_where_it_is() -> None:
     assert shown[24, 32] == shown.max()
 
 
-def test_a_camera_that_pans_blurs_nothing() -> None:
-    panning = np.broadcast_to(np.array([5, -3], np.float32)[:, None, None], (2, 48, 64))
-    assert exposed(NOISE, panning, 0.5) is NOISE
+def test_however_fast_it_is_a_dot_becomes_one_line() -> None:
+    bar = np.zeros((48, 64, 3), np.uint8)
+    bar[:, 31:34] = 255
+    shown = exposed(bar, np.broadcast_to(np.array([20, 0], np.float32)[:, None, None], (2, 48, 64)), 0.5)[24, :, 0]
+    (lit,) = np.nonzero(shown)
+    assert 8 <= len(lit) <= 14
+    assert np.array_equal(lit, np.arange(lit[0], lit[-1] + 1))
 
 
 def test_a_shutter_that_is_hardly_open_and_what_hardly_moves_blur_nothing() -> None:

@@ -283,7 +283,7 @@ def test_what_is_only_lent_has_not_moved() -> None:
     seen = watch([wide[:, :128].copy(), wide[:, 8:136].copy()])[1]
     assert seen.revealed is not None
     assert seen.stirred is not None
-    lent = torch.zeros_like(seen.revealed.lent)
+    lent = seen.revealed.lent.clone()
     lent[..., -8:] = 1
     stirred = replace(seen, revealed=replace(seen.revealed, lent=lent)).stirred
     assert stirred is not None

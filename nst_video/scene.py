@@ -44,8 +44,9 @@ SLACK = 2.0
 """Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
 whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
 PANNED = 0.08
-"""Pixels, too: the motion of the picture's border, if it has moved by more, is a camera's in somebody's hand. (Flow
-goes on where there is no texture: whoever moves before a plain wall takes its middle along, but not its border.)"""
+"""Pixels: if the picture's border has moved by more, and its middle by half as much, a camera moves in somebody's hand.
+Flow goes on where there is no texture: whoever moves before a plain wall takes the middle along, but not the border. A
+dark border's flow is noise: then nothing of it is found in the middle."""
 BORDER = 6
 """How wide that is, in pixels."""
 CALM_STILL = 0.5
@@ -206,7 +207,9 @@ def _motion(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator)
 
 def _still(flow: Tensor) -> bool:
     """Whether the camera is."""
-    return bool(np.median(np.hypot(*flow[0].numpy())) < STILL and float(_camera(flow).norm()) < PANNED)
+    ways = flow[0].numpy()
+    middle, border = np.hypot(*np.median(ways, axis=(1, 2))), float(_camera(flow).norm())
+    return bool(np.median(np.hypot(*ways)) < STILL and (border < PANNED or middle < PANNED / 2))
 
 
 def _camera(flow: Tensor) -> Tensor:

@@ -289,3 +289,22 @@ def test_what_is_only_lent_has_not_moved() -> None:
     assert stirred is not None
     assert (stirred[..., -8:] == 0).all()
     assert torch.equal(stirred[..., :-8], seen.stirred[..., :-8])
+
+
+@pytest.mark.parametrize(
+    ("border", "middle", "moves"), [(0.1, 0.1, True), (0.1, 0.0, False), (0.0, 0.15, False), (0.0, 0.3, True)]
+)
+def test_a_camera_moves_if_the_border_and_the_middle_do(border: float, middle: float, moves: bool) -> None:
+    """A dark border's flow is noise; whoever moves before a plain wall takes it along, all but the border."""
+    flow = torch.full((1, 2, 96, 128), 0.0)
+    flow[:, 0] = border
+    flow[:, 0, 8:-8, 8:-8] = middle
+
+    class Given(FlowEstimator):
+        def __call__(self, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
+            return flow, -flow
+
+    first = see(textured(), None, ESTIMATOR)
+    motion = see(textured(), first, Given()).motion
+    assert motion is not None
+    assert bool(motion.moved.all()) == moves

@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-Floats = NDArray[np.float32]
-Places = NDArray[np.bool_]
-"""(H, W), True where something holds."""
+from nst_video.fields import Floats, Places, averaged, mean_colour
 
-WINDOW = 5
-"""Side of the square, in pixels, over which a place is compared with what it was."""
 SAME = 8.0
-"""Grey levels by which the mean of this square may differ, for the light or a shadow."""
+"""Grey levels by which a place may differ from what it was, noise left out."""
+SHADE = 0.16
+"""So much of its brightness, and all colours alike, a light may add to a thing, or a shadow take."""
 SETTLED = 100
 """Frames that a thing has to rest before a still camera to become a part of what is behind everything that moves."""
 SHIFTS = (1 / 6, 1 / 3)
@@ -40,25 +38,31 @@ ALIKE = 6.0
 class Backdrop:
     """What a still camera sees behind everything that moves.
 
-    content: (H, W, 3), 0 to 255; rest: for how many frames nothing has changed, (H, W); open: where it is seen.
+    content: (H, W, 3), 0 to 255; rest: for how many frames nothing has changed, (H, W); open: where it is seen, in
+    whatever light; renewed: where it has just been taken from the picture, for it is seen in its own. A shadow that
+    goes by must leave no trace: in a painting that it had made black nothing would be left to be lightened again.
     """
 
     content: Floats
     rest: NDArray[np.uint8]
     open: Places
+    renewed: Places
 
     @classmethod
     def of(cls, content: Floats) -> Backdrop:
         """All that is to be seen."""
         rest = np.zeros(content.shape[:2], np.uint8)
-        return cls(content, rest, np.ones(rest.shape, np.bool_))
+        everywhere = np.ones(rest.shape, np.bool_)
+        return cls(content, rest, everywhere, everywhere)
 
     def after(self, content: Floats, changed: Places, moving: Places, again: Places) -> Backdrop:
         """As it is with the next frame: its `content`, where that has `changed`, where something is `moving`, and where
         it has come to light `again`."""
         rest = np.where(changed, 0, np.minimum(self.rest, SETTLED - 1) + 1).astype(np.uint8)
-        open = again | (self.open & ~moving & same(content, self.content)) | (rest == SETTLED)
-        return Backdrop(np.where(open[..., None], content, self.content), rest, open)
+        settled = rest == SETTLED
+        open = again | (self.open & ~moving & lit_anew(content, self.content)) | settled
+        renewed = settled | (open & ~changed & same(content, self.content))
+        return Backdrop(np.where(renewed[..., None], content, self.content), rest, open, renewed)
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,13 @@ class Revealed:
     """What has come to light since the frame before, each (1, 1, H, W), 0 or 1.
 
     again: what is there as a still camera has seen it before; lent: where the flow leads to a place that looks alike,
-    not to where a thing has come from; open: where the backdrop is seen.
+    not to where a thing has come from; renewed: where the backdrop is seen in its own
+    light.
     """
 
     again: Tensor
     lent: Tensor
-    open: Tensor
+    renewed: Tensor
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Revealed:
         """With every tensor changed alike: moved to another device, say."""
@@ -80,12 +85,28 @@ class Revealed:
 
 def changes(content: Floats, since: Floats) -> Floats:
     """By how much a content (H, W, 3) has changed, noise left out."""
-    return np.asarray(cv2.blur(content - since, (WINDOW, WINDOW)), np.float32)
+    return averaged(content - since)
+
+
+def unshaded(content: Floats, as_before: Floats) -> Floats:
+    """By how much a content (H, W, 3) has changed, but for what a light or a shadow may do to it."""
+    difference = content - as_before
+    light, most = mean_colour(averaged(difference)), SHADE * mean_colour(as_before)
+    return np.asarray(difference - np.clip(light, -most, most)[..., None], np.float32)
 
 
 def same(content: Floats, as_before: Floats) -> Places:
+    """Where a content (H, W, 3) looks as it did, but for noise and a faint shadow."""
+    return _small(changes(content, as_before))
+
+
+def lit_anew(content: Floats, as_before: Floats) -> Places:
     """Where a content (H, W, 3) looks as it did, but for noise, a light or a shadow."""
-    red, green, blue = cv2.split(np.abs(changes(content, as_before)))
+    return _small(averaged(unshaded(content, as_before)))
+
+
+def _small(difference: Floats) -> Places:
+    red, green, blue = cv2.split(np.abs(difference))
     return np.asarray(np.maximum(np.maximum(red, green), blue) < SAME)
 
 
@@ -118,11 +139,11 @@ def borrow(then: Floats, now: Floats, hidden: Places) -> tuple[Floats, Places]:
 
 def _level(difference: Floats) -> Floats:
     """The size of a difference (H, W, 3), its colours' mean."""
-    return np.asarray(cv2.transform(np.abs(difference), np.full((1, 3), 1 / 3)), np.float32)
+    return mean_colour(np.abs(difference))
 
 
 def _mean(field: Floats) -> Floats:
-    return np.asarray(cv2.blur(field, (AROUND, AROUND)), np.float32)
+    return averaged(field, AROUND)
 
 
 def _shifts(width: int, height: int) -> list[tuple[int, int]]:

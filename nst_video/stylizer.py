@@ -190,9 +190,8 @@ class Stylizer:
             earlier = () if carried is None or state is None else (state.image, *state.earlier)
             earlier = earlier[: max(self._memory, default=0)]
             backdrop = behind(state, prepared, settings, image, moments.ripeness)
-            sheet = (
-                Sheet.of(image) if beginning.sheet is None else beginning.sheet.after(image, self._masks.free(image))
-            )
+            free = self._masks.free(image)
+            sheet = beginning.sheet.after(image, free) if beginning.sheet is not None else Sheet.of(image)
             state = State(prepared, image, moments, settings, values, backdrop, sheet, earlier, palette)
             return Painting(prepared.pixels, painted, iterations, values, seconds, prepared.seen.stirred), state
 

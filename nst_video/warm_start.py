@@ -95,8 +95,8 @@ def _to_be_repainted(ripeness: Tensor, motion: Motion, visible: Tensor, blur_cos
 
 
 def behind(state: State | None, prepared: Prepared, settings: StyleSettings, image: Tensor, ripeness: Tensor) -> Behind:
-    """How the backdrop is painted after this frame: what is open of it like the frame, the rest as it was, or, if
-    another painting is wanted now, as it will have to be painted again."""
+    """How the backdrop is painted after this frame: what is renewed of it like the frame, the rest as it was, or,
+    if another painting is wanted now, as it will have to be painted again."""
     if prepared.revealed is None or prepared.seen.backdrop is None:
         return Behind(image, ripeness)
     if state is None:
@@ -106,8 +106,8 @@ def behind(state: State | None, prepared: Prepared, settings: StyleSettings, ima
         hidden = state.backdrop
     else:
         hidden = Behind(state.backdrop.image, torch.zeros_like(ripeness))
-    open = prepared.revealed.open > 0
-    return Behind(torch.where(open, image, hidden.image), torch.where(open, ripeness, hidden.ripeness))
+    renewed = prepared.revealed.renewed > 0
+    return Behind(torch.where(renewed, image, hidden.image), torch.where(renewed, ripeness, hidden.ripeness))
 
 
 def _painted_before(visible: Tensor, flow: Tensor, free: Tensor | None) -> Tensor:

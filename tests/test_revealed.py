@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nst_video.revealed import ALIKE, SAME, SETTLED, Backdrop, borrow, same
+from nst_video.revealed import ALIKE, SAME, SETTLED, SHADE, Backdrop, borrow, lit_anew, same
 
 EVERYWHERE = np.ones((40, 60), np.bool_)
 NOWHERE = ~EVERYWHERE
@@ -39,7 +39,23 @@ def test_what_is_known_again_is_open_and_follows_the_light() -> None:
     backdrop = Backdrop.of(grey(50)).after(grey(200), EVERYWHERE, NOWHERE, NOWHERE)
     backdrop = backdrop.after(grey(53), EVERYWHERE, left_half(), ~left_half())
     assert np.array_equal(backdrop.open, ~left_half())  # what moves may look like it, but is before it
+    assert not backdrop.renewed.any()
+    backdrop = backdrop.after(grey(53), NOWHERE, NOWHERE, NOWHERE)
+    assert np.array_equal(backdrop.renewed, ~left_half())
     assert (backdrop.content[:, 30:] == 53).all()
+    assert (backdrop.content[:, :30] == 50).all()
+
+
+def test_a_shadow_goes_by_and_leaves_no_trace() -> None:
+    backdrop = Backdrop.of(grey(150))
+    for level in (145, 140, 130, 130, 130, 140, 145):
+        backdrop = backdrop.after(grey(level), EVERYWHERE if level != 130 else NOWHERE, NOWHERE, NOWHERE)
+        assert backdrop.open.all()
+        assert not backdrop.renewed.any()
+        assert (backdrop.content == 150).all()
+    backdrop = backdrop.after(grey(149), NOWHERE, NOWHERE, NOWHERE)
+    assert backdrop.renewed.all()
+    assert (backdrop.content == 149).all()
 
 
 @pytest.mark.parametrize("rest", [SETTLED - 1, SETTLED, 300])
@@ -55,6 +71,18 @@ def test_a_difference_is_forgiven_up_to_a_shadow_and_noise_is_none() -> None:
     assert not same(grey(100), grey(100 - SAME - 1)).any()
     noise = np.random.default_rng(0).normal(0, 5, (40, 60, 3)).astype(np.float32)
     assert same(grey(100), grey(100) + noise).mean() > 0.9
+
+
+@given(level=st.floats(20, 200), light=st.floats(-0.5, 0.5), hue=st.floats(-40, 40))
+def test_a_light_changes_all_colours_alike_and_by_no_more_than_a_shadow_does(
+    level: float, light: float, hue: float
+) -> None:
+    """The mean brightness may change by a share, the colours against it only by as much as noise."""
+    lit = grey(level * (1 + light)) + np.array([hue, 0, -hue], np.float32)
+    brighter = max(0.0, abs(light) - SHADE) * level
+    assume(abs(brighter + abs(hue) - SAME) > 0.1)
+    assert lit_anew(lit, grey(level)).all() == (brighter + abs(hue) < SAME)
+    assert not hue or lit_anew(lit, grey(level)).any() >= same(lit, grey(level)).any()
 
 
 @given(top=st.integers(0, 30), left=st.integers(0, 50), height=st.integers(1, 20), width=st.integers(1, 25))

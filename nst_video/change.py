@@ -1,0 +1,130 @@
+"""Where a picture has changed, what explains it (noise, a light, motion, what was behind), and what its painting takes
+on of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from nst_video.fields import WINDOW, Floats, Places, averaged, mean_colour, spread
+from nst_video.revealed import Backdrop, unshaded
+
+CALM_STILL = 0.5
+"""Pixels: if the camera is still, motion by less is not acted on yet where nothing but noise is seen, nor by more in a
+place no part of which has changed: there, flow is a guess."""
+EXPLAINED = 0.1
+"""Grey levels by which motion has to explain a change better than stillness does, and this share of the noise more:
+before a still camera, the wall beside a hand that moves stays, though its flow says otherwise."""
+BEHIND = 2.0
+"""Grey levels by which fast motion has to explain it better than a light or a shadow on what is behind everything:
+nothing on a wall contradicts a flow that takes it along with a shadow."""
+FAST = 2.0
+"""Pixels: slower motion takes a wall along, too, but is as likely to be the camera's own, too slow to be noticed."""
+SUPPORT = 17
+"""Side of the square, in pixels, whose changes are asked for that."""
+SAME_THING = 25.0
+"""Squared grey levels: an edge of more contrast keeps its two sides apart in that square."""
+MOST = 20.0
+"""Grey levels: a larger change says no more than one by as much."""
+MOST_NOISE = 5.0
+"""Grey levels: no camera's noise is taken to be more."""
+CORE = 8.0
+"""Changes of a moving thing's content by less than this (of 255) are left to the iterations: mostly, they are the
+errors of the flow, and would flicker."""
+AROUND = 16
+"""Side of the squares, in pixels, over which a difference is averaged to be taken for a change of the light."""
+
+
+class Changed(NamedTuple):
+    """Where something has happened before a still camera.
+
+    seen: more is to be seen than noise; moved: something is to be done about it; along: that is to follow the flow.
+    """
+
+    seen: Places
+    moved: Places
+    along: Places
+
+
+def changed(content: Floats, before: Floats, behind: Backdrop, there: Floats, speed: Floats) -> Changed:
+    """What has happened to a `content` (H, W, 3), 0 to 255, that was like that `before`, `there` as the flow would have
+    it, at a `speed` (H, W) in pixels, and has all that `behind` it."""
+    difference, left = content - before, content - there
+    noise = _noise(np.abs(left))
+    seen = _more_than_noise(difference, noise)
+    around = spread(seen)
+    still = _cost(difference) - EXPLAINED * (1 + noise)
+    shaded = np.where(behind.open & (speed >= FAST), _cost(unshaded(content, behind.content)) - BEHIND, np.inf)
+    explained = _supported(np.minimum(still, shaded) - _cost(left), content) > 0
+    moving = _touched(explained & (speed >= CALM_STILL), around)
+    return Changed(seen, around | moving, (around & explained) | moving)
+
+
+def to_paint(difference: Floats, moved: Places) -> Floats:
+    """What a difference of the content (H, W, 3) does to its painting: a change of the light, however slow, all; of the
+    rest, what is large and `moved`. Noise, added again and again to a painting that ends at black and white, would
+    wear it down."""
+    mask = moved[..., None]
+    light = _light(difference)
+    detail = averaged(difference) - light
+    still = _light(np.where(mask, np.float32(0), difference))
+    return np.asarray(np.where(mask, light + detail - np.clip(detail, -CORE, CORE), still), np.float32)
+
+
+def seam(along: Places, speed: Floats) -> Places:
+    """Where a motion that is acted on ends abruptly: by a pixel or more."""
+    return np.asarray(along & spread(~along, 3) & (speed >= 1))
+
+
+def _light(difference: Floats) -> Floats:
+    """What a difference (H, W, 3) has in common with its surroundings."""
+    height, width = difference.shape[:2]
+    coarse = cv2.resize(difference, (max(1, width // AROUND), max(1, height // AROUND)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(cv2.blur(coarse, (3, 3)), (width, height)), np.float32)
+
+
+def _more_than_noise(difference: Floats, noise: float) -> Places:
+    """Where a difference (H, W, 3) is more than noise of this standard deviation."""
+    sizes = np.abs(difference)
+    mean = np.abs(averaged(difference))
+    more = (mean > 3 + 3 * noise / WINDOW) | (sizes > 8 + 5 * noise)
+    return np.asarray(more[..., 0] | more[..., 1] | more[..., 2])
+
+
+def _noise(sizes: Floats) -> float:
+    """Standard deviation of a camera's noise, from what motion leaves unexplained: what the calmer blocks show."""
+    blocks = cv2.resize(sizes, (sizes.shape[1] // 8, sizes.shape[0] // 8), interpolation=cv2.INTER_AREA)
+    return min(MOST_NOISE, 1.25 * float(np.quantile(blocks, 0.2)))
+
+
+def _touched(places: Places, by: Places) -> Places:
+    """Of connected places (H, W) those as a whole any part of which is touched `by` others."""
+    count, names = cv2.connectedComponents(places.astype(np.uint8))
+    kept = np.zeros(count, np.bool_)
+    kept[names[by]] = True
+    return np.asarray(kept[names] & places)
+
+
+def _cost(difference: Floats) -> Floats:
+    """Of leaving a difference (H, W, 3) unexplained, at the scale of `WINDOW` and below it; in grey levels (H, W).
+
+    Details and what is under them count alike: soft shading alone may tell that a cheek has moved.
+    """
+    under = averaged(difference)
+    sizes = np.minimum(np.abs(under), MOST) + np.minimum(np.abs(difference - under), MOST)
+    return mean_colour(sizes)
+
+
+def _supported(gain: Floats, content: Floats) -> Floats:
+    """The mean of a gain (H, W) in its surroundings, as far as the content (H, W, 3) seems to belong together.
+
+    Costs are smoothed by the content's own edges as in Hosni et al., CVPR 2011, with the filter of He, Sun & Tang,
+    ECCV 2010.
+    """
+    guide = cv2.cvtColor(content, cv2.COLOR_RGB2GRAY)
+    bright, level = averaged(guide, SUPPORT), averaged(gain, SUPPORT)
+    alike = averaged(guide * guide, SUPPORT) - bright * bright + SAME_THING
+    slope = (averaged(guide * gain, SUPPORT) - bright * level) / alike
+    return averaged(slope, SUPPORT) * guide + averaged(level - slope * bright, SUPPORT)

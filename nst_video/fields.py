@@ -1,0 +1,31 @@
+"""What is told of every pixel: arrays (H, W) or (H, W, 3), and what all who look at a scene do with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Places = NDArray[np.bool_]
+"""(H, W), True where something holds."""
+
+WINDOW = 5
+"""Side of the square, in pixels, over which differences are averaged to tell a change from noise."""
+
+
+def averaged(field: NDArray[Any], side: int = WINDOW) -> Floats:
+    """Every pixel's mean with its surroundings, in a square of this side."""
+    return np.asarray(cv2.blur(field, (side, side)), np.float32)
+
+
+def mean_colour(field: Floats) -> Floats:
+    """The mean of three colours, (H, W)."""
+    return np.asarray(cv2.transform(field, np.full((1, 3), 1 / 3)), np.float32)
+
+
+def spread(places: Places, side: int = WINDOW) -> Places:
+    """With all that is around them, in a square of this side."""
+    return np.asarray(cv2.dilate(places.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)

@@ -129,8 +129,7 @@ def _before_a_moving_camera(found: _Found) -> _Fate:
 
 def _before_a_still_camera(content: Floats, before: Floats, behind: Backdrop, found: _Found) -> _Fate:
     """What has changed and cannot be followed is new, however like its surroundings it is, or was seen `behind`."""
-    speed = np.hypot(*found.motion.flow[0].numpy())
-    seen, moved, along = changed(content, before, behind, found.there, speed)
+    seen, moved, along = changed(content, before, behind, found.there, found.speed)
     hidden = moved & ~_mask(found.motion.visible) & (along | ~same(content, before))
     new = hidden | seen & ~_mask(found.consistent)
     again = new & lit_anew(content, behind.content)
@@ -145,7 +144,7 @@ def _acted_on(
     left = np.where(moved, content - remap(before, flow), FOLLOW * (content - before))
     change = np.where(again, changes(content, behind.content), to_paint(left, fate.moved))
     kept = _tensor(~fate.moved | fate.again)
-    whole = _tensor(~seam(fate.along, np.hypot(*found.motion.flow[0].numpy())))
+    whole = _tensor(~seam(fate.along, found.speed))
     return Motion(
         flow,
         torch.maximum(_tensor(~(fate.hidden | lent)), kept),
@@ -179,6 +178,11 @@ class _Found(NamedTuple):
     consistent: Tensor
     camera: Tensor | None
     known: float
+
+    @property
+    def speed(self) -> Floats:
+        """In pixels, (H, W)."""
+        return np.asarray(np.hypot(*self.motion.flow[0].numpy()), np.float32)
 
 
 def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> _Found:

@@ -273,6 +273,23 @@ def test_what_a_still_camera_has_seen_before_is_known_again() -> None:
     assert np.abs(backdrop.content[20:-20, 80:86] - background[20:-20, 80:86]).max() < 6  # behind the bar
 
 
+def test_what_comes_to_light_in_a_shadow_is_known_again() -> None:
+    """The bar casts one on what it leaves behind; what was seen there before stays as it was."""
+    background, frames = textured(96, 128, seed=3), list[Pixels]()
+    for i in range(8):
+        frame = background.copy()
+        frame[:, max(0, 8 * i - 16) : 16 + 8 * i] = 0.88 * frame[:, max(0, 8 * i - 16) : 16 + 8 * i]
+        frame[:, 16 + 8 * i : 36 + 8 * i] = (255, 0, 0)
+        frames.append(frame)
+    last = watch(frames)[-1]
+    assert last.revealed is not None
+    assert last.backdrop is not None
+    assert last.revealed.again[0, 0, 20:-20, 65:71].mean() > 0.7
+    assert last.revealed.renewed[0, 0, 20:-20, 110:].mean() > 0.9
+    assert last.revealed.renewed[0, 0, 20:-20, 44:70].mean() < 0.1
+    assert np.abs(last.backdrop.content[20:-20, 44:70] - background[20:-20, 44:70]).mean() < 3
+
+
 def test_where_the_camera_moves_nothing_is_known_again() -> None:
     wide = textured(96, 200)
     for one in watch([wide[:, 4 * i : 4 * i + 128].copy() for i in range(6)])[1:]:

@@ -21,9 +21,10 @@ BEHIND = 2.0
 """Grey levels by which fast motion has to explain it better than a light or a shadow on what is behind everything:
 nothing on a wall contradicts a flow that takes it along with a shadow."""
 FAST = 2.0
-"""Pixels: slower motion takes a wall along, too, but is as likely to be the camera's own, too slow to be noticed."""
+"""Pixels: slower motion takes a wall along, too, but is as likely to be the camera's own, too slow to be noticed. Half
+a pixel to either side this begins to count."""
 SUPPORT = 17
-"""Side of the square, in pixels, whose changes are asked for that."""
+"""Side of the square, in pixels, whose changes are asked for an explanation."""
 SAME_THING = 25.0
 """Squared grey levels: an edge of more contrast keeps its two sides apart in that square."""
 MOST = 20.0
@@ -49,14 +50,15 @@ class Changed(NamedTuple):
 
 
 def changed(content: Floats, before: Floats, behind: Backdrop, there: Floats, speed: Floats) -> Changed:
-    """What has happened to a `content` (H, W, 3), 0 to 255, that was like that `before`, `there` as the flow would have
-    it, at a `speed` (H, W) in pixels, and has all that `behind` it."""
+    """What has happened to a `content` (H, W, 3), 0 to 255. `before`: what it was; there: what the flow, of this
+    `speed` (H, W) in pixels, makes of that; behind: what is behind everything."""
     difference, left = content - before, content - there
     noise = _noise(np.abs(left))
     seen = _more_than_noise(difference, noise)
     around = spread(seen)
     still = _cost(difference) - EXPLAINED * (1 + noise)
-    shaded = np.where(behind.open & (speed >= FAST), _cost(unshaded(content, behind.content)) - BEHIND, np.inf)
+    doubt = np.where(behind.open, MOST * np.clip(FAST + 0.5 - speed, 0, 1), np.float32(np.inf))
+    shaded = _cost(unshaded(content, behind.content)) - BEHIND + doubt
     explained = _supported(np.minimum(still, shaded) - _cost(left), content) > 0
     moving = _touched(explained & (speed >= CALM_STILL), around)
     return Changed(seen, around | moving, (around & explained) | moving)

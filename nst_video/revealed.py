@@ -20,7 +20,9 @@ from nst_video.fields import Floats, Places, averaged, mean_colour
 SAME = 8.0
 """Grey levels by which a place may differ from what it was, noise left out."""
 SHADE = 0.16
-"""So much of its brightness, and all colours alike, a light may add to a thing, or a shadow take."""
+"""So much of what it shows, the same share of all colours, a light may add to a thing, or a shadow take."""
+RESTED = 10
+"""Frames that a place has to rest, looking like what is behind everything, to be taken for it."""
 SETTLED = 100
 """Frames that a thing has to rest before a still camera to become a part of what is behind everything that moves."""
 SHIFTS = (1 / 6, 1 / 3)
@@ -39,30 +41,33 @@ class Backdrop:
     """What a still camera sees behind everything that moves.
 
     content: (H, W, 3), 0 to 255; rest: for how many frames nothing has changed, (H, W); open: where it is seen, in
-    whatever light; renewed: where it has just been taken from the picture, for it is seen in its own. A shadow that
-    goes by must leave no trace: in a painting that it had made black nothing would be left to be lightened again.
+    whatever light.
     """
 
     content: Floats
     rest: NDArray[np.uint8]
     open: Places
-    renewed: Places
 
     @classmethod
     def of(cls, content: Floats) -> Backdrop:
         """All that is to be seen."""
         rest = np.zeros(content.shape[:2], np.uint8)
-        everywhere = np.ones(rest.shape, np.bool_)
-        return cls(content, rest, everywhere, everywhere)
+        return cls(content, rest, np.ones(rest.shape, np.bool_))
 
-    def after(self, content: Floats, changed: Places, moving: Places, again: Places) -> Backdrop:
-        """As it is with the next frame: its `content`, where that has `changed`, where something is `moving`, and where
-        it has come to light `again`."""
+    def after(self, content: Floats, changed: Places, moving: Places, again: Places) -> tuple[Backdrop, Places]:
+        """As it is with the next frame (its `content`, where that has `changed`, where something is `moving`, and where
+        it has come to light `again`), and where it is taken from that.
+
+        There, nothing changes and it is seen in its own light. A shadow that goes by must leave no trace: in a painting
+        that it had made black nothing would be left to be lightened again.
+        """
         rest = np.where(changed, 0, np.minimum(self.rest, SETTLED - 1) + 1).astype(np.uint8)
         settled = rest == SETTLED
-        open = again | (self.open & ~moving & lit_anew(content, self.content)) | settled
-        renewed = settled | (open & ~changed & same(content, self.content))
-        return Backdrop(np.where(renewed[..., None], content, self.content), rest, open, renewed)
+        alike = same(content, self.content)
+        stays = self.open & ~moving & lit_anew(content, self.content)
+        open = again | stays | (alike & (rest >= RESTED)) | settled
+        renewed = settled | (open & alike & ~changed)
+        return Backdrop(np.where(renewed[..., None], content, self.content), rest, open), renewed
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,12 @@ class Revealed:
     """What has come to light since the frame before, each (1, 1, H, W), 0 or 1.
 
     again: what is there as a still camera has seen it before; lent: where the flow leads to a place that looks alike,
-    not to where a thing has come from; renewed: where the backdrop is seen in its own
-    light.
+    not to where a thing has come from; open: where the backdrop is seen; renewed: where it is taken from the frame.
     """
 
     again: Tensor
     lent: Tensor
+    open: Tensor
     renewed: Tensor
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Revealed:
@@ -91,8 +96,8 @@ def changes(content: Floats, since: Floats) -> Floats:
 def unshaded(content: Floats, as_before: Floats) -> Floats:
     """By how much a content (H, W, 3) has changed, but for what a light or a shadow may do to it."""
     difference = content - as_before
-    light, most = mean_colour(averaged(difference)), SHADE * mean_colour(as_before)
-    return np.asarray(difference - np.clip(light, -most, most)[..., None], np.float32)
+    light = mean_colour(averaged(difference)) / np.maximum(mean_colour(averaged(as_before)), 1)
+    return np.asarray(difference - np.clip(light, -SHADE, SHADE)[..., None] * as_before, np.float32)
 
 
 def same(content: Floats, as_before: Floats) -> Places:

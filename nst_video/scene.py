@@ -41,11 +41,14 @@ SLACK = 2.0
 """Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
 whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
 PANNED = 0.08
-"""Pixels: if the picture's border has moved by more, and its middle by half as much, a camera moves in somebody's hand.
-Flow goes on where there is no texture: whoever moves before a plain wall takes the middle along, but not the border. A
-dark border's flow is noise: then nothing of it is found in the middle."""
+"""Pixels: if the picture's border has moved by more, and its middle by half as much, a camera moves in somebody's hand;
+if it has not moved as one, but everywhere, the camera zooms or turns, as long as `STILL` says so of the picture. Flow
+goes on where there is no texture: whoever moves before a plain wall takes the middle along, but not the border. A dark
+border's flow is noise: then nothing of it is found in the middle."""
 BORDER = 6
 """How wide that is, in pixels."""
+BLACK = 24.0
+"""Rows and columns with nothing brighter (of 255) are the bars beside a film of another shape, which never move."""
 ALIKE = 25.0
 """Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
 on a plain wall any flow will do, and a hole there would show."""
@@ -64,7 +67,7 @@ class Seen:
     eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since
     the frame before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered;
     stirred: the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion`
-    is.
+    is; where something is only lent, nothing has.
     """
 
     content: Floats
@@ -96,11 +99,10 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lent)
     own = flow if found.camera is None else flow - found.camera
     shown = np.where(fate.moved[..., None], content, before.content + FOLLOW * (content - before.content))
+    backdrop, renewed = Backdrop.of(shown), np.ones_like(lent)
     if found.camera is None:
-        backdrop = before.backdrop.after(shown, fate.moved, fate.along, fate.again)
-    else:
-        backdrop = Backdrop.of(shown)
-    revealed = Revealed(_tensor(fate.again), _tensor(lent), _tensor(backdrop.renewed))
+        backdrop, renewed = before.backdrop.after(shown, fate.moved, fate.along, fate.again)
+    revealed = Revealed(_tensor(fate.again), _tensor(lent), _tensor(backdrop.open), _tensor(renewed))
     earlier = (before.content, *before.earlier)[: max(memory, default=0)]
     recalled = tuple(_recall(earlier, sorted(set(memory) - {1}), 1 - motion.visible, pixels, estimator))
     return Seen(shown, motion, recalled, earlier, revealed, backdrop, own * _tensor(~lent))
@@ -192,7 +194,7 @@ def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -
     differs, within = astray(flow, opposite), inside(flow)
     consistent = (differs < SLACK).float() * within
     flow = agreed(flow, opposite)
-    camera = _camera(flow)
+    camera = _camera(flow, now)
     if camera is None:
         flow = steady(flow)
     there = remap(then, flow)
@@ -203,15 +205,25 @@ def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -
     return _Found(motion, there, consistent, camera, float(known.mean()))
 
 
-def _camera(flow: Tensor) -> Tensor | None:
-    """The camera's share in a flow, that of the picture's border, (1, 2, 1, 1); None if the camera is still."""
-    ways = flow[0].numpy()
+def _camera(flow: Tensor, content: Floats) -> Tensor | None:
+    """The camera's share in a flow, that of the border of the `content` (H, W, 3), (1, 2, 1, 1); None if the camera is
+    still."""
+    ways = flow[0].numpy()[:, *_lit(content)]
     sides = (ways[:, :BORDER], ways[:, -BORDER:], ways[:, :, :BORDER], ways[:, :, -BORDER:])
     around = np.concatenate([side.reshape(2, -1) for side in sides], axis=1)
     border, middle = np.median(around, axis=1), np.median(ways, axis=(1, 2))
     pans = np.hypot(*border) >= PANNED and np.hypot(*middle) >= PANNED / 2
     turns = np.median(np.hypot(*around)) >= PANNED and np.median(np.hypot(*ways)) >= STILL  # or zooms
     return torch.from_numpy(border).view(1, 2, 1, 1) if pans or turns else None
+
+
+def _lit(content: Floats) -> tuple[slice, slice]:
+    """Rows and columns of a picture (H, W, 3) without black bars; all of them if it is black."""
+    bright = content.max(axis=2) > BLACK
+    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    if not len(rows):
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _smooth(mask: Tensor) -> Tensor:

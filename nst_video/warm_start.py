@@ -99,15 +99,15 @@ def behind(state: State | None, prepared: Prepared, settings: StyleSettings, ima
     if another painting is wanted now, as it will have to be painted again."""
     if prepared.revealed is None or prepared.seen.backdrop is None:
         return Behind(image, ripeness)
+    renewed = prepared.revealed.renewed
     if state is None:
         content = torch.from_numpy(prepared.seen.backdrop.content.transpose(2, 0, 1)[None] / 255)
-        hidden = Behind(content.to(image), torch.zeros_like(ripeness))
+        hidden, renewed = Behind(content.to(image), torch.zeros_like(ripeness)), prepared.revealed.open
     elif settings.paints_like(state.settings):
         hidden = state.backdrop
     else:
-        hidden = Behind(state.backdrop.image, torch.zeros_like(ripeness))
-    renewed = prepared.revealed.renewed > 0
-    return Behind(torch.where(renewed, image, hidden.image), torch.where(renewed, ripeness, hidden.ripeness))
+        hidden, renewed = Behind(state.backdrop.image, torch.zeros_like(ripeness)), prepared.revealed.open
+    return Behind(torch.where(renewed > 0, image, hidden.image), torch.where(renewed > 0, ripeness, hidden.ripeness))
 
 
 def _painted_before(visible: Tensor, flow: Tensor, free: Tensor | None) -> Tensor:

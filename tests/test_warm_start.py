@@ -65,7 +65,7 @@ def test_behind_what_moves_another_painting_has_to_be_painted_again() -> None:
     image, one = torch.full((1, 3, 48, 64), 0.9), torch.ones(1, 1, 48, 64)
     half = one.clone()
     half[..., :32] = 0
-    prepared = Prepared(rough, image, seen, None, revealed=Revealed(one, one, half))
+    prepared = Prepared(rough, image, seen, None, revealed=Revealed(one, one, half, half))
     wall = Behind(torch.full_like(image, 0.1), 90 * one)
     old = StyleSettings()
     state = State(prepared, image, Moments.zero(image), old, {}, wall, Sheet.of(image))
@@ -82,6 +82,19 @@ def test_behind_what_moves_another_painting_has_to_be_painted_again() -> None:
         assert torch.equal(found.ripeness[..., 32:], 70 * one[..., 32:])
 
 
+def test_what_is_in_the_shadow_is_painted_in_the_new_style_too() -> None:
+    """It is open, but keeps the painting of its own light; not if that is of another style."""
+    image, one = torch.full((1, 3, 48, 64), 0.9), torch.ones(1, 1, 48, 64)
+    rough = np.full((48, 64, 3), 51, np.uint8)
+    seen = Seen(rough.astype(np.float32), backdrop=Backdrop.of(rough.astype(np.float32)))
+    prepared = Prepared(rough, image, seen, None, revealed=Revealed(0 * one, 0 * one, one, 0 * one))
+    old, wall = StyleSettings(), Behind(torch.full_like(image, 0.1), 90 * one)
+    state = State(prepared, image, Moments.zero(image), old, {}, wall, Sheet.of(image))
+    assert torch.equal(behind(state, prepared, old, image, 70 * one).image, wall.image)
+    for was in (state, None):
+        assert torch.equal(behind(was, prepared, replace(old, style_scale=2.0), image, 70 * one).image, image)
+
+
 def test_a_hole_begins_with_what_it_is_lent_and_has_all_of_it_to_paint() -> None:
     """Twelve pixels to the right something looks alike; its strokes are taken, not its ripeness."""
     image, one = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)), torch.ones(1, 1, 48, 64)
@@ -94,7 +107,7 @@ def test_a_hole_begins_with_what_it_is_lent_and_has_all_of_it_to_paint() -> None
     nothing = torch.zeros_like(one)
     prepared = Prepared(np.zeros((48, 64, 3), np.uint8), torch.zeros_like(image), seen, motion)
     state = State(prepared, image, moments, StyleSettings(), {}, Behind(image, one), Sheet.of(image))
-    prepared = replace(prepared, revealed=Revealed(nothing, hole, one))
+    prepared = replace(prepared, revealed=Revealed(nothing, hole, one, one))
     found = carry(state, prepared, StyleSettings(), Masks([]), follow=True)
     assert found is not None
     assert found.held is not None

@@ -122,10 +122,11 @@ def borrow(then: Floats, now: Floats, hidden: Places) -> tuple[Floats, Places]:
     flow, found = np.zeros((height, width, 2), np.float32), np.zeros_like(hidden)
     weight = hidden.astype(np.float32)
     for across, down in _shifts(width, height):
-        left = np.argwhere(hidden & ~found)
-        if not len(left):
+        left = hidden & ~found
+        rows, columns = np.flatnonzero(left.any(axis=1)), np.flatnonzero(left.any(axis=0))
+        if not len(rows):
             break
-        (top, start), (bottom, end) = left.min(axis=0) - AROUND, left.max(axis=0) + AROUND
+        top, bottom, start, end = rows[0] - AROUND, rows[-1] + AROUND, columns[0] - AROUND, columns[-1] + AROUND
         here = (
             slice(max(0, -down, top), max(0, min(height, height - down, bottom))),
             slice(max(0, -across, start), max(0, min(width, width - across, end))),

@@ -172,7 +172,8 @@ class _Found(NamedTuple):
     """What flow says.
 
     there: what was seen then, moved along it, (H, W, 3); consistent: where there and back agree, (1, 1, H, W); camera:
-    its flow, (1, 2, 1, 1), None if it is still; known: the share of the picture that was there before.
+    its flow, (1, 2, 1, 1), None if it is still; known: the share of the picture that was there before; speed: of
+    everything, in pixels, (H, W).
     """
 
     motion: Motion
@@ -180,11 +181,7 @@ class _Found(NamedTuple):
     consistent: Tensor
     camera: Tensor | None
     known: float
-
-    @property
-    def speed(self) -> Floats:
-        """In pixels, (H, W)."""
-        return np.asarray(np.hypot(*self.motion.flow[0].numpy()), np.float32)
+    speed: Floats
 
 
 def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> _Found:
@@ -202,7 +199,7 @@ def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -
     whole = torch.ones_like(consistent)
     motion = Motion(flow, torch.maximum(consistent, alike), _smooth(consistent * boundaries), whole, whole)
     known = torch.maximum((differs < HIDDEN).float() * within, alike)
-    return _Found(motion, there, consistent, camera, float(known.mean()))
+    return _Found(motion, there, consistent, camera, float(known.mean()), np.hypot(*flow[0].numpy()))
 
 
 def _camera(flow: Tensor, content: Floats) -> Tensor | None:
@@ -219,8 +216,8 @@ def _camera(flow: Tensor, content: Floats) -> Tensor | None:
 
 def _lit(content: Floats) -> tuple[slice, slice]:
     """Rows and columns of a picture (H, W, 3) without black bars; all of them if it is black."""
-    bright = content.max(axis=2) > BLACK
-    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    rows = np.flatnonzero(content.max(axis=(1, 2)) > BLACK)
+    columns = np.flatnonzero(content.max(axis=0).max(axis=1) > BLACK)
     if not len(rows):
         return slice(None), slice(None)
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from nst_video.fields import WINDOW, Floats, Places, averaged, mean_colour, spread
+from nst_video.fields import WINDOW, Floats, Places, averaged, chosen, mean_colour, spread
 from nst_video.revealed import Backdrop, unshaded
 
 CALM_STILL = 0.5
@@ -68,11 +68,10 @@ def to_paint(difference: Floats, moved: Places) -> Floats:
     """What a difference of the content (H, W, 3) does to its painting: a change of the light, however slow, all; of the
     rest, what is large and `moved`. Noise, added again and again to a painting that ends at black and white, would
     wear it down."""
-    mask = moved[..., None]
     light = _light(difference)
     detail = averaged(difference) - light
-    still = _light(np.where(mask, np.float32(0), difference))
-    return np.asarray(np.where(mask, light + detail - np.clip(detail, -CORE, CORE), still), np.float32)
+    still = _light(chosen(moved, np.zeros_like(difference), difference))
+    return chosen(moved, light + detail - np.clip(detail, -CORE, CORE), still)
 
 
 def seam(along: Places, speed: Floats) -> Places:

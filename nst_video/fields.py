@@ -21,6 +21,23 @@ def averaged(field: NDArray[Any], side: int = WINDOW) -> Floats:
     return np.asarray(cv2.blur(field, (side, side)), np.float32)
 
 
+def chosen(places: Places, where: Floats, elsewhere: Floats) -> Floats:
+    """One field (H, W, 3) in some places, the other elsewhere; three times as fast as `np.where`."""
+    return np.asarray(cv2.copyTo(where, places.view(np.uint8), elsewhere.copy()), np.float32)
+
+
+def length(vectors: Floats) -> Floats:
+    """Of vectors (2, …)."""
+    return np.asarray(np.sqrt(np.square(vectors[0]) + np.square(vectors[1])), np.float32)
+
+
+def median(field: Floats) -> float:
+    """Of all values; five times as fast as `np.median`."""
+    count = field.size
+    middle = [(count - 1) // 2, count // 2]
+    return float(np.partition(field.ravel(), middle)[middle].mean())
+
+
 def mean_colour(field: Floats) -> Floats:
     """The mean of three colours, (H, W)."""
     return np.asarray(cv2.transform(field, np.full((1, 3), 1 / 3)), np.float32)

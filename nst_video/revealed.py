@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst_video.fields import Floats, Places, averaged, mean_colour
+from nst_video.fields import Floats, Places, averaged, chosen, mean_colour
 
 SAME = 8.0
 """Grey levels by which a place may differ from what it was, noise left out."""
@@ -67,7 +67,7 @@ class Backdrop:
         stays = self.open & ~moving & lit_anew(content, self.content)
         open = again | stays | (alike & (rest >= RESTED)) | settled
         renewed = settled | (open & alike & ~changed)
-        return Backdrop(np.where(renewed[..., None], content, self.content), rest, open), renewed
+        return Backdrop(chosen(renewed, content, self.content), rest, open), renewed
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nst_video.change import changed, seam, to_paint
-from nst_video.fields import Floats, Places, averaged, mean_colour
+from nst_video.fields import Floats, Places, averaged, chosen, length, mean_colour, median
 from nst_video.flow import (
     HIDDEN,
     STILL,
@@ -98,7 +98,7 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     flow = torch.where(_tensor(lent) > 0, flow_tensor(elsewhere), found.motion.flow * _tensor(fate.along))
     motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lent)
     own = flow if found.camera is None else flow - found.camera
-    shown = np.where(fate.moved[..., None], content, before.content + FOLLOW * (content - before.content))
+    shown = chosen(fate.moved, content, before.content + FOLLOW * (content - before.content))
     backdrop, renewed = Backdrop.of(shown), np.ones_like(lent)
     if found.camera is None:
         backdrop, renewed = before.backdrop.after(shown, fate.moved, fate.along, fate.again)
@@ -142,9 +142,8 @@ def _acted_on(
     content: Floats, before: Floats, behind: Backdrop, found: _Found, fate: _Fate, flow: Tensor, lent: Places
 ) -> Motion:
     """The motion that the painting is to make: `flow`, partly to places that have `lent` something."""
-    moved, again = fate.moved[..., None], fate.again[..., None]
-    left = np.where(moved, content - remap(before, flow), FOLLOW * (content - before))
-    change = np.where(again, changes(content, behind.content), to_paint(left, fate.moved))
+    left = chosen(fate.moved, content - remap(before, flow), FOLLOW * (content - before))
+    change = chosen(fate.again, changes(content, behind.content), to_paint(left, fate.moved))
     kept = _tensor(~fate.moved | fate.again)
     whole = _tensor(~seam(fate.along, found.speed))
     return Motion(
@@ -199,7 +198,7 @@ def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -
     whole = torch.ones_like(consistent)
     motion = Motion(flow, torch.maximum(consistent, alike), _smooth(consistent * boundaries), whole, whole)
     known = torch.maximum((differs < HIDDEN).float() * within, alike)
-    return _Found(motion, there, consistent, camera, float(known.mean()), np.hypot(*flow[0].numpy()))
+    return _Found(motion, there, consistent, camera, float(known.mean()), length(flow[0].numpy()))
 
 
 def _camera(flow: Tensor, content: Floats) -> Tensor | None:
@@ -208,9 +207,9 @@ def _camera(flow: Tensor, content: Floats) -> Tensor | None:
     ways = flow[0].numpy()[:, *_lit(content)]
     sides = (ways[:, :BORDER], ways[:, -BORDER:], ways[:, :, :BORDER], ways[:, :, -BORDER:])
     around = np.concatenate([side.reshape(2, -1) for side in sides], axis=1)
-    border, middle = np.median(around, axis=1), np.median(ways, axis=(1, 2))
-    pans = np.hypot(*border) >= PANNED and np.hypot(*middle) >= PANNED / 2
-    turns = np.median(np.hypot(*around)) >= PANNED and np.median(np.hypot(*ways)) >= STILL  # or zooms
+    border, middle = (np.array([median(way) for way in part], np.float32) for part in (around, ways))
+    pans = length(border) >= PANNED and length(middle) >= PANNED / 2
+    turns = median(length(around)) >= PANNED and median(length(ways)) >= STILL  # or zooms
     return torch.from_numpy(border).view(1, 2, 1, 1) if pans or turns else None
 
 

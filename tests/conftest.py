@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,12 @@ from nst_video.settings import ImageConfig, VideoConfig
 
 hypothesis.settings.register_profile("light", max_examples=20, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("light")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heard() -> None:
+    """A shell's background jobs ignore Ctrl-C, and what they start inherits that: tests of it would wait in vain."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from nst_video.fields import WINDOW, Floats, Places, averaged, chosen, mean_colour, spread
-from nst_video.revealed import Backdrop, unshaded
+from nst_video.revealed import Backdrop, faint, unshaded
 
 CALM_STILL = 0.5
 """Pixels: if the camera is still, motion by less is not acted on yet where nothing but noise is seen, nor by more in a
@@ -41,27 +41,29 @@ AROUND = 16
 class Changed(NamedTuple):
     """Where something has happened before a still camera.
 
-    seen: more is to be seen than noise; moved: something is to be done about it; along: that is to follow the flow.
+    seen: more is to be seen than noise; moved: something is to be done about it; along: that is to follow the flow;
+    behind: it looks like what is behind everything, in whatever light.
     """
 
     seen: Places
     moved: Places
     along: Places
+    behind: Places
 
 
 def changed(content: Floats, before: Floats, behind: Backdrop, there: Floats, speed: Floats) -> Changed:
     """What has happened to a `content` (H, W, 3), 0 to 255. `before`: what it was; there: what the flow, of this
     `speed` (H, W) in pixels, makes of that; behind: what is behind everything."""
-    difference, left = content - before, content - there
+    difference, left, unlit = content - before, content - there, unshaded(content, behind.content)
     noise = _noise(np.abs(left))
     seen = _more_than_noise(difference, noise)
     around = spread(seen)
     still = _cost(difference) - EXPLAINED * (1 + noise)
     doubt = np.where(behind.open, MOST * np.clip(FAST + 0.5 - speed, 0, 1), np.float32(np.inf))
-    shaded = _cost(unshaded(content, behind.content)) - BEHIND + doubt
+    shaded = _cost(unlit) - BEHIND + doubt
     explained = _supported(np.minimum(still, shaded) - _cost(left), content) > 0
     moving = _touched(explained & (speed >= CALM_STILL), around)
-    return Changed(seen, around | moving, (around & explained) | moving)
+    return Changed(seen, around | moving, (around & explained) | moving, faint(unlit))
 
 
 def to_paint(difference: Floats, moved: Places) -> Floats:

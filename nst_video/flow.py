@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from nst_video.fields import Floats
 from nst_video.frame import Pixels
 from nst_video.spline import sample
 
 cv2.setNumThreads(1)  # flow is estimated beside the painting, whose threads leave no core for those of OpenCV
-
-Floats = NDArray[np.float32]
 
 REACH = 11
 """Side of the square, in quarters of the size, whose flow is taken where there is nothing to follow."""

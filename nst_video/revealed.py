@@ -102,16 +102,17 @@ def unshaded(content: Floats, as_before: Floats) -> Floats:
 
 def same(content: Floats, as_before: Floats) -> Places:
     """Where a content (H, W, 3) looks as it did, but for noise and a faint shadow."""
-    return _small(changes(content, as_before))
+    return faint(content - as_before)
 
 
 def lit_anew(content: Floats, as_before: Floats) -> Places:
     """Where a content (H, W, 3) looks as it did, but for noise, a light or a shadow."""
-    return _small(averaged(unshaded(content, as_before)))
+    return faint(unshaded(content, as_before))
 
 
-def _small(difference: Floats) -> Places:
-    red, green, blue = cv2.split(np.abs(difference))
+def faint(difference: Floats) -> Places:
+    """Where a difference (H, W, 3) is none but noise."""
+    red, green, blue = cv2.split(np.abs(averaged(difference)))
     return np.asarray(np.maximum(np.maximum(red, green), blue) < SAME)
 
 

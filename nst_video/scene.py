@@ -33,7 +33,7 @@ from nst_video.flow import (
     steady,
 )
 from nst_video.frame import Pixels
-from nst_video.revealed import Backdrop, Revealed, borrow, changes, lit_anew, same
+from nst_video.revealed import Backdrop, Revealed, borrow, changes, same
 
 FOLLOW = 0.05
 """How much of its difference the content takes on per frame where nothing but noise is seen."""
@@ -131,10 +131,10 @@ def _before_a_moving_camera(found: _Found) -> _Fate:
 
 def _before_a_still_camera(content: Floats, before: Floats, behind: Backdrop, found: _Found) -> _Fate:
     """What has changed and cannot be followed is new, however like its surroundings it is, or was seen `behind`."""
-    seen, moved, along = changed(content, before, behind, found.there, found.speed)
+    seen, moved, along, alike = changed(content, before, behind, found.there, found.speed)
     hidden = moved & ~_mask(found.motion.visible) & (along | ~same(content, before))
     new = hidden | seen & ~_mask(found.consistent)
-    again = new & lit_anew(content, behind.content)
+    again = new & alike
     return _Fate(moved, along & ~again, hidden, again, new & ~again)
 
 

@@ -10,11 +10,9 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from nst_video.fields import Floats
 from nst_video.frame import Pixels
-
-Floats = NDArray[np.float32]
 
 SHARP = 0.25
 """Pixels: a blur by less anywhere in the picture is not worth the time."""

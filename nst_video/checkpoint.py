@@ -19,8 +19,9 @@ from nst_video.revealed import Backdrop
 from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
 from nst_video.sheet import Sheet
+from nst_video.spline import Spline
 
-_SHEET = ("painting", "places", "whole", "taken")
+_SHEET = ("places", "whole", "taken")
 
 
 def pack(state: State) -> bytes:
@@ -31,6 +32,7 @@ def pack(state: State) -> bytes:
         "ripeness": state.moments.ripeness,
         "behind.image": state.backdrop.image,
         "behind.ripeness": state.backdrop.ripeness,
+        "sheet.painting": state.sheet.painting.image,
         **{f"sheet.{name}": getattr(state.sheet, name) for name in _SHEET},
         "seen": torch.from_numpy(seen.content),
         **{f"mean.{level}": mean for level, mean in enumerate(state.moments.mean)},
@@ -85,7 +87,7 @@ def unpack(path: Path, device: torch.device) -> State:
         StyleSettings(**given),
         json.loads(facts["losses"]),
         Behind(*placed([tensors["behind.image"], tensors["behind.ripeness"]])),
-        Sheet(**{name: tensors[f"sheet.{name}"].to(device) for name in _SHEET}),
+        Sheet(Spline(tensors["sheet.painting"].to(device)), *(tensors[f"sheet.{name}"].to(device) for name in _SHEET)),
         placed(row("earlier")),
         tensors["palette"].to(device) if "palette" in tensors else None,
     )

@@ -1,7 +1,7 @@
 """Optical flow between two frames, what it moves, and where it cannot be believed.
 
-A *backward flow* (N, 2, H, W), in pixels, x before y, tells for each pixel of the current frame where it was in the
-previous one: current(p) ≈ previous(p + flow(p)). Every mask is (N, 1, H, W), float32.
+A *backward flow* (1, 2, H, W), in pixels, x before y, tells for each pixel of the current frame where it was in the
+previous one: current(p) ≈ previous(p + flow(p)). Every mask is (1, 1, H, W), float32.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from nst_video.fields import Floats
 from nst_video.frame import Pixels
-from nst_video.spline import sample
+from nst_video.spline import Spline, in_bands, look_up, put_together
 
 cv2.setNumThreads(1)  # flow is estimated beside the painting, whose threads leave no core for those of OpenCV
 
@@ -129,7 +129,7 @@ def flow_tensor(flow: Floats) -> Tensor:
 
 
 def backward_warp(image: Tensor, flow: Tensor, *, sharp: bool = False) -> Tensor:
-    """`image` (N, C, H, W), moved so that it fits the current frame: out(p) = image(p + flow(p)).
+    """`image` (1, C, H, W), moved so that it fits the current frame: out(p) = image(p + flow(p)).
 
     Bilinear, which blurs; or `sharp`, by cubic splines. Beyond the border its edge is repeated. See `steady` for
     keeping still pixels untouched.
@@ -137,9 +137,9 @@ def backward_warp(image: Tensor, flow: Tensor, *, sharp: bool = False) -> Tensor
     height, width = image.shape[-2:]
     positions, scale = _grid(height, width, flow.device)
     if sharp:
-        return sample(image, positions + flow)
+        return Spline(image).at(positions + flow)
     grid = torch.addcmul(positions * scale - 1, flow, scale).clamp_(-1, 1)  # older MPS has no padding_mode="border"
-    return F.grid_sample(image, grid.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=True)
+    return put_together(look_up(image, in_bands(grid)), height, width)
 
 
 def agreed(flow: Tensor, opposite: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ def steady(flow: Tensor) -> Tensor:
 
 
 def occlusion_mask(flow: Tensor, opposite: Tensor) -> Tensor:
-    """1 where `flow` (N, 2, H, W) can be believed, 0 where something was hidden or left the image.
+    """1 where `flow` (1, 2, H, W) can be believed, 0 where something was hidden or left the image.
 
     Forward-backward consistency of Sundaram et al., ECCV 2010, as in Ruder et al., GCPR 2016, sec. 4.1: hidden
     where |w + ŵ|² ≥ 0.01 (|w|² + |ŵ|²) + 0.5, ŵ being the opposite flow at p + w.
@@ -184,7 +184,7 @@ def motion_boundaries(flow: Tensor) -> Tensor:
 
 
 def places(image: Tensor) -> Tensor:
-    """Where the pixels of an image (N, C, H, W) are, (1, 2, H, W), x before y."""
+    """Where the pixels of an image (1, C, H, W) are, (1, 2, H, W), x before y."""
     return _grid(image.shape[2], image.shape[3], image.device)[0]
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nst_video.flow import backward_warp, places
-from nst_video.spline import sample
+from nst_video.spline import Spline
 
 SERVES = 0.6
 """With less than this share of a painting on it a sheet is given up."""
@@ -24,13 +24,13 @@ ANOTHER = 0.25
 
 @dataclass(frozen=True)
 class Sheet:
-    """A painting (1, 3, H, W) of some frames ago.
+    """A `painting` of some frames ago.
 
     places: where on it each pixel of the last frame's painting comes from, (1, 2, H, W), in pixels, x before y; whole:
     1 where nothing has come between, (1, 1, H, W); taken: what was taken from there.
     """
 
-    painting: Tensor
+    painting: Spline
     places: Tensor
     whole: Tensor
     taken: Tensor
@@ -38,7 +38,7 @@ class Sheet:
     @classmethod
     def of(cls, painting: Tensor) -> Sheet:
         """A new one."""
-        return cls(painting, places(painting), torch.ones_like(painting[:, :1]), painting)
+        return cls(Spline(painting), places(painting), torch.ones_like(painting[:, :1]), painting)
 
     def moved(self, painting: Tensor, flow: Tensor, visible: Tensor) -> tuple[Tensor, Sheet]:
         """The last `painting` (1, 3, H, W), moved along `flow` as far as it is `visible`, and where that is on the
@@ -50,7 +50,7 @@ class Sheet:
         crisp = backward_warp(torch.cat((since, painting), dim=1), flow, sharp=True)
         since, painting = torch.split(crisp, [3, 3], dim=1)
         whole = (whole > 0.999).float() * visible
-        taken = sample(self.painting, there)
+        taken = self.painting.at(there)
         painting = torch.where(whole > 0, taken + since, torch.where(torn > 0, soft, painting))
         return painting, Sheet(self.painting, there, whole, taken)
 

@@ -8,7 +8,7 @@ waves of six pixels grow by 3 %: without end, in a film. A spline makes none gro
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -23,33 +23,62 @@ MARGIN = 2
 """Coefficients beyond the border that a place within it needs."""
 
 
-def sample(image: Tensor, places: Tensor) -> Tensor:
-    """`image` (N, C, H, W) at `places` (N, 2, H, W), in pixels, x before y; beyond the border its edge is repeated.
+class Spline:
+    """An `image` (1, C, H, W), between its pixels, too.
 
     A cubic B-spline has four weights to a side; two linear look-ups with one pair each are the same (Sigg & Hadwiger,
     GPU Gems 2, ch. 20).
     """
-    height, width = image.shape[2:]
-    coefficients = _coefficients(image)
-    last, to_grid, across, down = _sides(height, width, image.device)
-    places = torch.minimum(places.clamp(min=0), last)
-    whole = places.floor()
-    part = places.sub_(whole)
-    rest = 1 - part
-    outer = part**3 / 6, rest**3 / 6
-    weight = outer[0] + (2 / 3 - rest.square() * (1 - rest / 2))  # of the last two together
-    first = (whole - outer[1] / (1 - weight) + MARGIN).mul_(to_grid).sub_(1)
-    further = (1 + outer[0] / weight + outer[1] / (1 - weight)).mul_(to_grid)
 
-    def look(grid: Tensor) -> Tensor:
-        return F.grid_sample(coefficients, grid.permute(0, 2, 3, 1), align_corners=True)
+    def __init__(self, image: Tensor) -> None:
+        self.image = image
 
-    def mix(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
-        return torch.addcmul(one, other.sub_(one), share)  # three times as fast as torch.lerp here
+    @cached_property
+    def _coefficients(self) -> Tensor:
+        return _coefficients(self.image)
 
-    above = mix(look(first), look(torch.addcmul(first, further, across)), weight[:, :1])
-    below = mix(look(torch.addcmul(first, further, down)), look(first + further), weight[:, :1])
-    return mix(above, below, weight[:, 1:])
+    def at(self, places: Tensor) -> Tensor:
+        """The image at `places` (1, 2, H, W), in pixels, x before y; beyond the border its edge is repeated."""
+        size = places.shape[2:]
+        last, to_grid, across, down = _sides(*self.image.shape[2:], self.image.device)
+        places = torch.minimum(in_bands(places).clamp(min=0), last)
+        whole = places.floor()
+        part = places.sub_(whole)
+        rest = 1 - part
+        outer = part**3 / 6, rest**3 / 6
+        weight = outer[0] + (2 / 3 - rest.square() * (1 - rest / 2))  # of the last two together
+        first = (whole - outer[1] / (1 - weight) + MARGIN).mul_(to_grid).sub_(1)
+        further = (1 + outer[0] / weight + outer[1] / (1 - weight)).mul_(to_grid)
+
+        def mix(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+            return torch.addcmul(one, other.sub_(one), share)  # three times as fast as torch.lerp here
+
+        def look(grid: Tensor) -> Tensor:
+            return look_up(self._coefficients, grid)
+
+        above = mix(look(first), look(torch.addcmul(first, further, across)), weight[:, :1])
+        below = mix(look(torch.addcmul(first, further, down)), look(first + further), weight[:, :1])
+        return put_together(mix(above, below, weight[:, 1:]), *size)
+
+
+def look_up(image: Tensor, grid: Tensor) -> Tensor:
+    """`image` (1, C, H, W) at the places of a grid (B, 2, h, w) in [-1, 1], x before y, by linear steps."""
+    image = image.expand(len(grid), -1, -1, -1)
+    return F.grid_sample(image, grid.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=True)
+
+
+def in_bands(places: Tensor) -> Tensor:
+    """`places` (1, 2, H, W) as (B, 2, 1, W'), to look them up: on the CPU, torch gives each picture of a batch to a
+    thread of its own, and a single one to one thread alone."""
+    count = places.shape[2] * places.shape[3]
+    threads = torch.get_num_threads() if places.device.type == "cpu" else 1
+    bands = next(number for number in range(threads, 0, -1) if count % number == 0)
+    return places.reshape(2, bands, 1, -1).transpose(0, 1)
+
+
+def put_together(found: Tensor, height: int, width: int) -> Tensor:
+    """What was found in bands, (B, C, 1, W'), as one image (1, C, H, W)."""
+    return found.transpose(0, 1).reshape(1, -1, height, width)
 
 
 def _coefficients(image: Tensor) -> Tensor:

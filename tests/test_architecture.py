@@ -60,7 +60,7 @@ ROOMS: dict[str, str] = {
     "warm_start": "adam flow image masks objective painting revealed settings sheet",
     "stylizer": "adam color device flow frame image losses masks networks objective optimizer painting scene settings "
     "sheet shutter views warm_start",
-    "checkpoint": "adam painting revealed scene settings sheet",
+    "checkpoint": "adam painting revealed scene settings sheet spline",
     "recipe": "__init__ errors pictures settings",
     "plot": "errors",
     "still": "errors image optimizer pictures settings",

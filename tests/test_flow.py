@@ -82,14 +82,6 @@ def test_beyond_the_border_its_edge_is_repeated() -> None:
     assert torch.allclose(moved, waves(x, y)[..., -1:].expand(1, 2, 8, 9), atol=1e-5)
 
 
-def test_each_picture_of_a_batch_has_its_own_flow() -> None:
-    image = torch.rand(2, 3, 12, 12)
-    flow = torch.cat((uniform(12, 12, 1, 0), uniform(12, 12, 0, 2)))
-    moved = backward_warp(image, flow)
-    assert torch.allclose(moved[0, :, :, :-1], image[0, :, :, 1:], atol=1e-5)
-    assert torch.allclose(moved[1, :, :-2], image[1, :, 2:], atol=1e-5)
-
-
 def test_steady_drops_small_motions_only_and_whole() -> None:
     flow = torch.tensor([[0.2, 0.1], [0.2, 0.2], [STILL, 0.0], [-3.0, 0.01]]).T.view(1, 2, 1, 4)
     assert torch.equal(steady(flow)[..., :1], torch.zeros(1, 2, 1, 1))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nst_video.flow import backward_warp
 from nst_video.sheet import ANOTHER, SERVES, Sheet
+from nst_video.spline import Spline
 
 
 def waves(length: float, left: float = 0.0) -> Tensor:
@@ -78,7 +79,7 @@ def test_a_sheet_serves_until_too_little_of_the_painting_is_on_it() -> None:
         painting, sheet = sheet.moved(painting, drift(3), visible * (torch.arange(96) >= 3))
         sheet, gone = sheet.after(painting), gone + 3
     assert abs(gone / 96 - (1 - SERVES)) < 0.06
-    assert sheet.painting is painting
+    assert sheet.painting.image is painting
 
 
 def test_what_has_been_painted_anew_is_not_on_the_sheet() -> None:
@@ -98,12 +99,12 @@ def test_where_nothing_is_painted_nothing_is_missed() -> None:
 
 def test_what_is_not_on_the_sheet_keeps_its_detail_but_beside_a_tear() -> None:
     painting = waves(5)
-    sheet = Sheet(painting, Sheet.of(painting).places, torch.zeros(1, 1, 40, 96), painting)
+    sheet = Sheet(Spline(painting), Sheet.of(painting).places, torch.zeros(1, 1, 40, 96), painting)
     moved, _ = sheet.moved(painting, drift(0.5), torch.ones(1, 1, 40, 96))
     assert contrast(moved) > 0.95 * contrast(painting)
     places = sheet.places.clone()
     places[:, 0, :, 75:] += 4
-    torn = Sheet(painting, places, sheet.whole, painting)
+    torn = Sheet(sheet.painting, places, sheet.whole, painting)
     moved, _ = torn.moved(painting, drift(0.5), torch.ones(1, 1, 40, 96))
     linear = backward_warp(painting, drift(0.5))
     assert torch.equal(moved[..., 74:76], linear[..., 74:76])

@@ -38,6 +38,7 @@ from nst_video.device import Compute
 from nst_video.errors import NstVideoError
 from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask
 from nst_video.frame import Pixels
+from nst_video.glance import LARGER, enlarged_flow
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=[1, 3, 10], help="of (c) and (d); the last of (b)")
     parser.add_argument("--ruder", type=int, default=500, help="iterations per frame of (e), and twice that at first")
     parser.add_argument("--stability", type=float, default=StyleSettings.stability)
-    parser.add_argument("--quick", action="store_true", help="with the flow that live takes")
+    parser.add_argument("--quick", action="store_true", help="see what happens as live does, at half the size")
     parser.add_argument("--noise", type=float, default=2.0, help="of a repeated photo: standard deviation, of 255")
     parser.add_argument("--network", choices=("lite", "vgg19-caffe"), default="lite", help="to optimise against")
     parser.add_argument("--middlebury", type=Path, help="a folder of pairs with the flow between them: its error only")
@@ -173,7 +174,7 @@ def ways(
 ) -> Iterator[tuple[str, Made]]:
     """Each way asked for, by its name, and what it made."""
     size, free = args.size, dataclasses.replace(settings, temporal_weight=0.0)
-    flow = FlowEstimator(quick=args.quick)
+    flow = FlowEstimator()
     if "a" in args.ways:
         yield f"(a) from scratch, {args.scratch}", scratch(network, frames, style, settings, size, args.scratch)
     if "b" in args.ways:
@@ -181,7 +182,8 @@ def ways(
         yield f"(b) no flow, {many}", warm(network, frames, style, settings, size, many, None)
     for letter, name, those in (("c", "ours", settings), ("d", "no temporal loss", free)):
         for many in args.iterations if letter in args.ways else ():
-            yield f"({letter}) {name}, {many}", warm(network, frames, style, those, size, many, flow)
+            made = warm(network, frames, style, those, size, many, flow, quick=args.quick)
+            yield f"({letter}) {name}, {many}", made
     if "e" in args.ways:
         yield f"(e) Ruder et al., {args.ruder}", ruder(network, frames, style, size, args.ruder)
 
@@ -204,10 +206,19 @@ def warm(
     size: int,
     iterations: int,
     flow: FlowEstimator | None,
+    *,
+    quick: bool = False,
 ) -> Made:
     """As `video` paints: 150 iterations for the first frame, at most `iterations` for the others."""
     stylizer = Stylizer(
-        network, [style], compute=Compute.choose(), size=size, iterations=iterations, first_iterations=150, flow=flow
+        network,
+        [style],
+        compute=Compute.choose(),
+        size=size,
+        iterations=iterations,
+        first_iterations=150,
+        flow=flow,
+        quick=quick,
     )
     results, state, total = list[Pixels](), None, 0
     begun = time.perf_counter()
@@ -295,11 +306,11 @@ def print_flow_errors(folder: Path) -> None:
         width, height = np.frombuffer(data, "<i4", 2, 4)
         truth = torch.from_numpy(np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2).copy())
         known = (truth.abs() < 1e9).all(2)
-        here, there = (grey(read_picture(scene / f"frame1{i}.png")) for i in (0, 1))
-        figures = []
-        for quick in (False, True):
+        pictures, figures = [read_picture(scene / f"frame1{i}.png") for i in (0, 1)], []
+        for share in (1, LARGER):
             begun = time.perf_counter()
-            flow = agreed(*FlowEstimator(quick=quick)(there, here))
+            here, there = (grey(resize_pixels(picture, (height // share, width // share))) for picture in pictures)
+            flow = enlarged_flow(agreed(*FlowEstimator()(there, here)), (width, height))
             seconds = time.perf_counter() - begun
             wrong = (flow[0].permute(1, 2, 0) - truth).norm(dim=2)[known]
             figures.append(f"{wrong.median():9.3f} {wrong.mean():9.3f} {seconds:9.3f}")

@@ -44,8 +44,13 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
             max_pixels=config.max_pixels,
         )
         stack.callback(source.close)
-        flow = FlowEstimator(quick=True) if config.flow == "dis" else None
-        stylizer, compute, network = make_stylizer(config, settings, iterations=max(1, config.iterations), flow=flow)
+        stylizer, compute, network = make_stylizer(
+            config,
+            settings,
+            iterations=max(1, config.iterations),
+            flow=FlowEstimator() if config.flow == "dis" else None,
+            quick=True,
+        )
         budget = None if config.iterations else Budget(min(config.target_fps, float(source.info.frame_rate)))
         log = open_log(config, stack)
 

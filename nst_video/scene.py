@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -41,10 +42,11 @@ SLACK = 2.0
 """Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
 whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
 PANNED = 0.08
-"""Pixels: if the picture's border has moved by more, and its middle by half as much, a camera moves in somebody's hand;
-if it has not moved as one, but everywhere, the camera zooms or turns, as long as `STILL` says so of the picture. Flow
-goes on where there is no texture: whoever moves before a plain wall takes the middle along, but not the border. A dark
-border's flow is noise: then nothing of it is found in the middle."""
+"""Pixels, of what is looked at, as that is what flow errs by: if the picture's border has moved by more, and its middle
+by half as much, a camera moves in somebody's hand; if it has not moved as one, but everywhere, the camera zooms or
+turns, as long as `STILL` says so of the picture. Flow goes on where there is no texture: whoever moves before a plain
+wall takes the middle along, but not the border. A dark border's flow is noise: then nothing of it is found in the
+middle."""
 BORDER = 6
 """How wide that is, in pixels."""
 BLACK = 24.0
@@ -67,7 +69,7 @@ class Seen:
     eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since
     the frame before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered;
     stirred: the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion`
-    is; where something is only lent, nothing has.
+    is; where something is only lent, nothing has; half: this at half the size, if no more was looked at.
     """
 
     content: Floats
@@ -77,17 +79,25 @@ class Seen:
     revealed: Revealed | None = None
     backdrop: Backdrop | None = None
     stirred: Tensor | None = None
+    half: Seen | None = None
 
 
-def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, memory: Sequence[int] = ()) -> Seen:
-    """`pixels`, at the worked size, after `before` was seen; `memory`: how many frames back to look for what the last
-    one does not show."""
-    content = pixels.astype(np.float32)
+def see(
+    pixels: Pixels,
+    before: Seen | None,
+    estimator: FlowEstimator | None,
+    memory: Sequence[int] = (),
+    *,
+    scale: float = 1.0,
+) -> Seen:
+    """`pixels` after `before` was seen; `memory`: how many frames back to look for what the last one does not show;
+    scale: by how much what is painted is larger, in whose pixels all that moves is judged."""
+    content = pixels.astype(np.float32, order="C")
     if estimator is None:
         return Seen(content)
     if before is None or before.backdrop is None or before.content.shape != content.shape:
         return Seen(content, backdrop=Backdrop.of(content))
-    found = _find(before.content, content, pixels, estimator)
+    found = _find(before.content, content, pixels, estimator, scale)
     if found.known < 1 - CUT:
         return Seen(content, backdrop=Backdrop.of(content))
     if found.camera is None:
@@ -98,14 +108,23 @@ def see(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, me
     flow = torch.where(_tensor(lent) > 0, flow_tensor(elsewhere), found.motion.flow * _tensor(fate.along))
     motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lent)
     own = flow if found.camera is None else flow - found.camera
-    shown = chosen(fate.moved, content, before.content + FOLLOW * (content - before.content))
+    shown = followed(content, before.content, fate.moved)
     backdrop, renewed = Backdrop.of(shown), np.ones_like(lent)
     if found.camera is None:
         backdrop, renewed = before.backdrop.after(shown, fate.moved, fate.along, fate.again)
     revealed = Revealed(_tensor(fate.again), _tensor(lent), _tensor(backdrop.open), _tensor(renewed))
     earlier = (before.content, *before.earlier)[: max(memory, default=0)]
-    recalled = tuple(_recall(earlier, sorted(set(memory) - {1}), 1 - motion.visible, pixels, estimator))
+    recalled = tuple(_recall(earlier, sorted(set(memory) - {1}), 1 - motion.visible, pixels, estimator, scale))
     return Seen(shown, motion, recalled, earlier, revealed, backdrop, own * _tensor(~lent))
+
+
+def followed(content: Floats, before: Floats, moved: Places) -> Floats:
+    """A content (H, W, 3) as it is shown: where nothing has `moved` it stays what it was, and follows slowly."""
+    shown = content - before
+    shown *= FOLLOW
+    shown += before
+    cv2.copyTo(content, moved.view(np.uint8), shown)
+    return shown
 
 
 class _Fate(NamedTuple):
@@ -156,12 +175,17 @@ def _acted_on(
 
 
 def _recall(
-    earlier: Sequence[Floats], memory: Sequence[int], hidden: Tensor, pixels: Pixels, estimator: FlowEstimator
+    earlier: Sequence[Floats],
+    memory: Sequence[int],
+    hidden: Tensor,
+    pixels: Pixels,
+    estimator: FlowEstimator,
+    scale: float,
 ) -> Iterator[tuple[int, Motion]]:
     """Motion since `earlier` contents, as many frames ago as `memory` says, where all nearer ones are `hidden`."""
     for ago in memory:
         if ago <= len(earlier) and float(hidden.mean()) > MISSING:
-            older = _find(earlier[ago - 1], pixels.astype(np.float32), pixels, estimator).motion
+            older = _find(earlier[ago - 1], pixels.astype(np.float32), pixels, estimator, scale).motion
             believed = hidden * older.visible
             yield ago, replace(older, visible=believed, confidence=believed)
             hidden = hidden - believed
@@ -183,8 +207,8 @@ class _Found(NamedTuple):
     speed: Floats
 
 
-def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -> _Found:
-    """What has become of `then` (H, W, 3)."""
+def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator, scale: float) -> _Found:
+    """What has become of `then` (H, W, 3), when what is painted is larger by `scale`."""
     flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels))
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
     differs, within = astray(flow, opposite), inside(flow)
@@ -192,13 +216,13 @@ def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator) -
     flow = agreed(flow, opposite)
     camera = _camera(flow, now)
     if camera is None:
-        flow = steady(flow)
+        flow = steady(flow, STILL / scale)
     there = remap(then, flow)
     alike = _tensor(mean_colour(np.abs(now - there)) < ALIKE) * inside(flow)
     whole = torch.ones_like(consistent)
     motion = Motion(flow, torch.maximum(consistent, alike), _smooth(consistent * boundaries), whole, whole)
     known = torch.maximum((differs < HIDDEN).float() * within, alike)
-    return _Found(motion, there, consistent, camera, float(known.mean()), length(flow[0].numpy()))
+    return _Found(motion, there, consistent, camera, float(known.mean()), scale * length(flow[0].numpy()))
 
 
 def _camera(flow: Tensor, content: Floats) -> Tensor | None:

@@ -107,6 +107,7 @@ def make_stylizer(
     iterations: int,
     first_iterations: int | None = None,
     flow: FlowEstimator | None = None,
+    quick: bool = False,
     memory: tuple[int, ...] = (),
     method: Method = "adam",
 ) -> tuple[Stylizer, Compute, FeatureNetwork]:
@@ -130,6 +131,7 @@ def make_stylizer(
         iterations=iterations,
         first_iterations=first_iterations,
         flow=flow,
+        quick=quick,
         memory=memory,
         method=method,
         masks=masks,

@@ -21,6 +21,7 @@ from nst_video.adam import Moments, pace
 from nst_video.device import Compute, Look
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Mask, Pixels
+from nst_video.glance import glance
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import Guide
 from nst_video.masks import Masks
@@ -60,7 +61,7 @@ class Stylizer:
 
     A frame with no state takes `first_iterations` (default: as many as any other), the others `iterations`. `masks`
     (H, W) in [0, 1] say where the styles go: one for all of them, or one for each. `limit`: as many bytes, or about so,
-    may be held at once for the network's way back.
+    may be held at once for the network's way back. `quick`: what becomes of a scene is seen at half the size.
     `prepare`, `paint` and `finish` may each run in a thread of its own, but none of them in two at once.
     """
 
@@ -74,6 +75,7 @@ class Stylizer:
         iterations: int,
         first_iterations: int | None = None,
         flow: FlowEstimator | None = None,
+        quick: bool = False,
         memory: Sequence[int] = (),
         method: Method = "adam",
         masks: Sequence[Mask] = (),
@@ -86,6 +88,7 @@ class Stylizer:
         self._iterations = iterations
         self._first_iterations = iterations if first_iterations is None else first_iterations
         self._flow = flow
+        self._quick = quick
         self._memory = tuple(memory)
         self._method: Method = method
         self._masks = Masks(masks)
@@ -122,7 +125,8 @@ class Stylizer:
             with _timed(seconds, "prepare"):
                 small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], size or self._size))
             with _timed(seconds, "flow"):
-                seen = see(small, None if before is None else before.seen, self._flow, self._memory)
+                look = glance if self._quick else see
+                seen = look(small, None if before is None else before.seen, self._flow, self._memory)
             with _timed(seconds, "upload"):
                 content = self._hand_over(torch.from_numpy((seen.content / 255).transpose(2, 0, 1)[None].copy()))
                 motion = seen.motion and seen.motion.each(self._hand_over)

@@ -33,6 +33,7 @@ ROOMS: dict[str, str] = {
     "revealed": "fields",
     "change": "fields revealed",
     "scene": "change fields flow frame revealed",
+    "glance": "flow frame image scene",
     "sheet": "flow spline",
     "adam": "",
     "sgd": "",
@@ -58,8 +59,8 @@ ROOMS: dict[str, str] = {
     "painting": "adam flow frame revealed scene settings sheet",
     "masks": "frame",
     "warm_start": "adam flow image masks objective painting revealed settings sheet",
-    "stylizer": "adam color device flow frame image losses masks networks objective optimizer painting scene settings "
-    "sheet shutter views warm_start",
+    "stylizer": "adam color device flow frame glance image losses masks networks objective optimizer painting scene "
+    "settings sheet shutter views warm_start",
     "checkpoint": "adam painting revealed scene settings sheet spline",
     "recipe": "__init__ errors pictures settings",
     "plot": "errors",

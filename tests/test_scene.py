@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from media import blobs
+from torch import Tensor
 
 from nst_video.change import CALM_STILL
 from nst_video.flow import HIDDEN, FlowEstimator
@@ -192,16 +193,24 @@ def test_the_threshold_of_a_still_camera_is_no_licence_to_lag() -> None:
     """A thing that moves alone, before a still background, is followed from its first quarter of a pixel on."""
     fine = textured(960, 1280, seed=5)
     patch = textured(400, 400, seed=6)
-    frames = []
-    for i in range(2):
-        frame = fine.copy()
-        frame[300:700, 400 + 4 * i : 800 + 4 * i] = patch
-        frames.append(frame.reshape(96, 10, 128, 10, 3).mean((1, 3)).astype(np.uint8))
-    motion = watch(frames)[1].motion
-    assert motion is not None
+
+    def flow(tenths: int, scale: float) -> Tensor:
+        frames = []
+        for i in range(2):
+            frame = fine.copy()
+            frame[300:700, 400 + tenths * i : 800 + tenths * i] = patch
+            frames.append(frame.reshape(96, 10, 128, 10, 3).mean((1, 3)).astype(np.uint8))
+        motion = see(frames[1], see(frames[0], None, ESTIMATOR), ESTIMATOR, scale=scale).motion
+        assert motion is not None
+        assert (motion.flow[..., :20, :] == 0).all()
+        return motion.flow[0, 0, 36:64, 46:74]
+
     assert CALM_STILL > 0.4
-    assert motion.flow[0, 0, 36:64, 46:74].median().item() == pytest.approx(-0.4, abs=0.15)
-    assert (motion.flow[..., :20, :] == 0).all()
+    assert flow(4, scale=1).median().item() == pytest.approx(-0.4, abs=0.15)
+    assert not flow(2, scale=1).any()
+    assert flow(2, scale=2).any()  # it is 0.4 of the pixels that are painted
+    assert (flow(3, scale=1) != 0).float().mean() < 0.8
+    assert (flow(3, scale=2) != 0).float().mean() > 0.95
 
 
 def plain_room(left: int, *, light: int = 0) -> Pixels:

@@ -40,6 +40,7 @@ def make(
     iterations: int = 4,
     first_iterations: int | None = None,
     use_flow: bool = True,
+    quick: bool = False,
     memory: tuple[int, ...] = (),
     device: str = "cpu",
     precision: str = "fp32",
@@ -55,6 +56,7 @@ def make(
         iterations=iterations,
         first_iterations=first_iterations,
         flow=FlowEstimator() if use_flow else None,
+        quick=quick,
         memory=memory,
         method=method,
         masks=masks,
@@ -386,6 +388,26 @@ def test_motions_of_parts_of_a_pixel_leave_the_painting_where_it_is(
     _, after = stylizer.step(CONTENT, settings, state)
     changed = (after.image - state.image)[..., :-4].abs().mean()
     assert changed > 0.02 if moves else changed < 1e-4
+
+
+def test_a_painting_that_is_seen_at_half_the_size_follows_at_its_own() -> None:
+    """An odd number of rows; the painting moves by as many pixels as what it shows."""
+    wide = resize_pixels(blobs(70, 110, seed=9), (141, 220))
+    frames = [wide[:, 4 * i : 4 * i + 200].copy() for i in range(3)]
+    stylizer = make(size=200, iterations=1, first_iterations=20, quick=True)
+    settings = StyleSettings(learning_rate=1e-5, temporal_weight=0)  # what is seen is where it began
+    _, state = stylizer.step(frames[0], StyleSettings(), None)
+    first = state.image
+    for frame in frames[1:]:
+        assert state.prepared.seen.half is not None
+        painted, state = stylizer.step(frame, settings, state)
+        assert painted.pixels.shape == (141, 200, 3)
+    inner = (..., slice(10, -10), slice(20, -30))
+    moved = first.roll(-8, 3)[inner]
+    assert (state.image[inner] - moved).abs().mean() < 0.25 * (state.image - first)[inner].abs().mean()
+    prepared = stylizer.prepare(frames[2], state.prepared)  # it goes on, but nothing is painted of it yet
+    _, anew = stylizer.paint(prepared, settings, None)
+    assert anew.backdrop.image.shape == anew.image.shape == first.shape
 
 
 def test_holes_start_from_the_content_in_the_colours_around_them() -> None:

@@ -1,0 +1,160 @@
+"""What is seen at half the size: it is as large as the frame, moves by its pixels, and loses none of its detail."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from media import blobs
+from test_scene import noisy, panned, shifts, textured
+
+from nst_video.flow import FlowEstimator
+from nst_video.frame import Pixels
+from nst_video.glance import LEAST, enlarged_flow, glance
+from nst_video.scene import Seen, see
+
+ESTIMATOR = FlowEstimator()
+HEIGHT, WIDTH = 2 * LEAST, 200
+
+
+def watch(frames: list[Pixels], memory: tuple[int, ...] = ()) -> list[Seen]:
+    seen = [glance(frames[0], None, ESTIMATOR, memory)]
+    for frame in frames[1:]:
+        seen.append(glance(frame, seen[-1], ESTIMATOR, memory))
+    return seen
+
+
+def larger(pixels: Pixels, times: int) -> Pixels:
+    size = times * pixels.shape[1], times * pixels.shape[0]
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def coarse(height: int = HEIGHT, width: int = WIDTH, seed: int = 1) -> Pixels:
+    """With texture that half the size shows, too."""
+    return larger(textured(height // 2, width // 2, seed), 2)
+
+
+def test_a_first_frame_and_another_scene_are_seen_in_all_detail() -> None:
+    one, other = textured(HEIGHT, WIDTH), textured(HEIGHT, WIDTH, seed=9)
+    seen = watch([one, other])
+    assert [frame.motion for frame in seen] == [None, None]
+    assert np.array_equal(seen[0].content, one)
+    assert np.array_equal(seen[1].content, other)
+
+
+def test_what_changes_has_all_its_detail_and_the_rest_stays() -> None:
+    before = textured(HEIGHT, WIDTH)
+    after = before.copy()
+    after[40:72, 60:100] = textured(32, 40, seed=7)
+    seen = watch([before, after])[1]
+    assert seen.motion is not None
+    assert np.array_equal(seen.content[40:72, 60:100], after[40:72, 60:100])
+    assert np.array_equal(seen.content[:, 140:], before[:, 140:])
+    assert not seen.motion.moved[..., 140:].any()
+
+
+def test_a_cameras_noise_is_not_seen() -> None:
+    clean = textured(HEIGHT, WIDTH)
+    for one in watch([noisy(clean, seed) for seed in range(10)])[1:]:
+        assert one.motion is not None
+        assert one.motion.moved.mean() < 0.02
+        assert one.motion.flow.abs().mean() < 0.01
+
+
+def test_a_pan_is_measured_in_the_frames_own_pixels() -> None:
+    wide = coarse(width=240)
+    seen = watch([wide[:, :WIDTH].copy(), wide[:, 6 : 6 + WIDTH].copy()])
+    assert shifts(seen) == pytest.approx([-6], abs=0.3)
+    assert seen[1].motion is not None
+    assert seen[1].motion.moved.mean() > 0.95
+    assert seen[1].stirred is not None
+    assert seen[1].stirred[..., 20:-20, 20:-20].abs().mean() < 0.3  # the camera's own motion is taken off
+
+
+def test_a_slow_thing_is_followed_as_at_full_size() -> None:
+    """How much is too little to be acted on is told in the painting's pixels, not in those that are looked at."""
+    fine, patch, frames = textured(960, 1280, seed=5), textured(400, 400, seed=6), list[Pixels]()
+    for i in range(2):
+        frame = fine.copy()
+        frame[300:700, 400 + 3 * i : 800 + 3 * i] = patch
+        frames.append(larger(frame.reshape(96, 10, 128, 10, 3).mean((1, 3)).astype(np.uint8), 2))
+    seen = watch(frames)[1]
+    assert seen.motion is not None
+    flow = seen.motion.flow[0, 0, 72:128, 92:148]
+    assert (flow != 0).float().mean() > 0.95
+    assert flow.median().item() == pytest.approx(-0.6, abs=0.2)
+
+
+def test_a_camera_in_a_hand_is_followed() -> None:
+    assert shifts(watch([larger(frame, 2) for frame in panned(8, 0.1)])) == pytest.approx([-0.2] * 7, abs=0.08)
+
+
+def test_between_two_things_that_move_nothing_is_made_up() -> None:
+    flow = torch.zeros(1, 2, 20, 30)
+    flow[:, 0, 5:15, 10:20] = 4.0
+    doubled = enlarged_flow(flow, (60, 40))
+    assert set(doubled.flatten().tolist()) == {0, 8}
+    assert (doubled[0, 0] != 0).sum() == 4 * 100
+    slope = torch.linspace(1, 4, 30).expand(1, 2, 20, 30).contiguous()
+    steps = enlarged_flow(slope, (60, 40))[0, 0].diff(dim=1)[:, 2:-2]
+    assert steps.max() < 1.05 * 2 * 3 / 29 / 2  # and what moves as one is not cut into squares
+    assert steps.min() > 0.95 * 2 * 3 / 29 / 2
+
+
+def test_small_frames_are_seen_as_they_are() -> None:
+    frames = [textured(2 * LEAST - 2, WIDTH), noisy(textured(2 * LEAST - 2, WIDTH), 1)]
+    small, whole = glance(frames[1], glance(frames[0], None, ESTIMATOR), ESTIMATOR), None
+    for frame in frames:
+        whole = see(frame, whole, ESTIMATOR)
+    assert small.half is None
+    assert whole is not None
+    assert whole.motion is not None
+    assert small.motion is not None
+    assert torch.equal(small.motion.flow, whole.motion.flow)
+
+
+def test_what_a_still_camera_has_seen_before_is_known_again() -> None:
+    """A bar passes over a still background."""
+    background, frames = coarse(192, 256, seed=3), list[Pixels]()
+    for i in range(8):
+        frame = background.copy()
+        frame[:, 32 + 16 * i : 72 + 16 * i] = (255, 0, 0)
+        frames.append(frame)
+    last = watch(frames)[-1]
+    assert last.revealed is not None
+    assert last.motion is not None
+    assert last.revealed.again[0, 0, 40:-40, 130:142].mean() > 0.7
+    assert not (last.motion.flow * last.revealed.again).any()
+    assert not last.revealed.again[..., 170:].any()
+
+
+def test_what_comes_back_is_recalled_from_when_it_was_seen() -> None:
+    frames, background = [], coarse(seed=3)
+    for i in range(8):
+        frame = background.copy()
+        frame[:, 16 + 12 * i : 50 + 12 * i] = (255, 0, 0)
+        frames.append(np.roll(frame, 2 * i, axis=1))
+    last = watch(frames, memory=(6,))[-1]
+    assert [ago for ago, _ in last.recalled] == [6]
+    assert last.recalled[0][1].visible.shape == (1, 1, HEIGHT, WIDTH)
+    assert last.recalled[0][1].visible.any()
+
+
+@given(height=st.integers(2 * LEAST, 150), width=st.integers(2 * LEAST, 210), seed=st.integers(0, 99))
+def test_all_is_as_large_as_the_frame_and_masks_are_masks(height: int, width: int, seed: int) -> None:
+    before, dice = blobs(height, width, seed), np.random.default_rng(seed)
+    after = np.roll(before, dice.integers(-5, 6, 2), axis=(0, 1))
+    seen = watch([before, after])[1]
+    assert seen.content.shape == (height, width, 3)
+    if seen.motion is None or seen.revealed is None or seen.stirred is None:
+        return
+    revealed, motion = seen.revealed, seen.motion
+    masks = (motion.visible, motion.confidence, motion.moved, revealed.again, revealed.lent, revealed.renewed)
+    for mask in (*masks, revealed.open):
+        assert mask.shape == (1, 1, height, width)
+        assert 0 <= mask.min() <= mask.max() <= 1
+    assert motion.flow.shape == seen.stirred.shape == (1, 2, height, width)
+    assert motion.change.shape == (1, 3, height, width)

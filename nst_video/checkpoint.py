@@ -25,7 +25,8 @@ _SHEET = ("places", "whole", "taken")
 
 
 def pack(state: State) -> bytes:
-    """Of a state, all that the next frame asks for, in the format of safetensors: no code can hide in it."""
+    """Of a state whose frames were seen at their own size all that the next frame asks for, in the format of
+    safetensors: no code can hide in it."""
     seen = state.prepared.seen
     tensors = {
         "image": state.image,

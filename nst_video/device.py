@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -37,11 +37,12 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Compute:
-    """A device, the format the network runs in there, and a name for people."""
+    """A device, the format the network runs in there, a name for people, and the threads that a CPU paints with."""
 
     device: torch.device
     dtype: torch.dtype
     name: str
+    threads: int = field(default_factory=torch.get_num_threads)
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:
@@ -157,13 +158,12 @@ class Compute:
     def beside(self) -> Iterator[None]:
         """What is done within runs beside the painting, as far as the device bears it, and is done when it is left."""
         if self.device.type != "cuda":
-            threads = torch.get_num_threads()
-            torch.set_num_threads(1)  # of this thread alone: another team of OpenMP's would take the painting's cores
-            try:
-                with self.painting():
+            with self.painting():
+                torch.set_num_threads(1)  # of this thread: another team of OpenMP's would take the painting's cores
+                try:
                     yield
-            finally:
-                torch.set_num_threads(threads)
+                finally:
+                    torch.set_num_threads(self.threads)
             return
         if not hasattr(_own, "stream"):  # one for each thread: they are few, and one of them may be captured
             _own.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
@@ -173,8 +173,13 @@ class Compute:
 
     @contextmanager
     def painting(self) -> Iterator[None]:
-        """What is done within goes on alone where a device does not bear two threads at once: Metal crashes."""
+        """What is done within goes on alone where a device does not bear two threads at once: Metal crashes.
+
+        On a CPU it has all of torch's threads: a thread of Python's that asks torch for something for the first time
+        while another one is `beside` is given that one's single thread, for good.
+        """
         with _metal if self.device.type == "mps" else nullcontext():
+            torch.set_num_threads(self.threads)
             yield
 
     def hand_over(self, tensor: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class Seen:
     eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since
     the frame before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered;
     stirred: the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion`
-    is; where something is only lent, nothing has; half: this at half the size, if no more was looked at.
+    is; where something is only lent, nothing has; half: this at half the size, if no more was looked at: then `earlier`
+    is empty and the backdrop of that size.
     """
 
     content: Floats
@@ -91,7 +92,8 @@ def see(
     scale: float = 1.0,
 ) -> Seen:
     """`pixels` after `before` was seen; `memory`: how many frames back to look for what the last one does not show;
-    scale: by how much what is painted is larger, in whose pixels all that moves is judged."""
+    scale: by how much what is painted is larger. In its pixels it is told what is too slow to be acted on; how much
+    flow may err, and whether the camera moves, in those that are looked at."""
     content = pixels.astype(np.float32, order="C")
     if estimator is None:
         return Seen(content)

@@ -69,15 +69,16 @@ def look_up(image: Tensor, grid: Tensor) -> Tensor:
 
 def in_bands(places: Tensor) -> Tensor:
     """`places` (1, 2, H, W) as (B, 2, 1, W'), to look them up: on the CPU, torch gives each picture of a batch to a
-    thread of its own, and a single one to one thread alone."""
+    thread of its own, and a single one to one thread alone. As many as there are threads, if as many are equally long.
+    """
     count = places.shape[2] * places.shape[3]
     threads = torch.get_num_threads() if places.device.type == "cpu" else 1
     bands = next(number for number in range(threads, 0, -1) if count % number == 0)
-    return places.reshape(2, bands, 1, -1).transpose(0, 1)
+    return places if bands == 1 else places.reshape(2, bands, 1, -1).transpose(0, 1)
 
 
 def put_together(found: Tensor, height: int, width: int) -> Tensor:
-    """What was found in bands, (B, C, 1, W'), as one image (1, C, H, W)."""
+    """What was found `in_bands`, (B, C, 1, W') or (1, C, H, W), as one image (1, C, H, W)."""
     return found.transpose(0, 1).reshape(1, -1, height, width)
 
 

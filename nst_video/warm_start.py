@@ -102,10 +102,8 @@ def behind(state: State | None, prepared: Prepared, settings: StyleSettings, ima
     renewed = prepared.revealed.renewed
     if state is None:
         content = torch.from_numpy(prepared.seen.backdrop.content.transpose(2, 0, 1)[None] / 255).to(image)
-        hidden, renewed = (
-            Behind(resize(content, (image.shape[2], image.shape[3])), torch.zeros_like(ripeness)),
-            prepared.revealed.open,
-        )
+        content = resize(content, (image.shape[2], image.shape[3]))  # a glance has half of it
+        hidden, renewed = Behind(content, torch.zeros_like(ripeness)), prepared.revealed.open
     elif settings.paints_like(state.settings):
         hidden = state.backdrop
     else:

@@ -213,6 +213,28 @@ def test_metal_is_used_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch, 
     assert is_free()
 
 
+def test_a_painting_has_all_threads_whenever_it_begins() -> None:
+    """What asked torch for something first while another thread was beside had one thread from then on."""
+    before, found = torch.get_num_threads(), list[int]()
+    torch.set_num_threads(3)
+    compute = Compute.choose("cpu")
+
+    def paint() -> None:
+        with compute.painting():
+            found.append(torch.get_num_threads())
+
+    try:
+        with compute.beside():
+            assert torch.get_num_threads() == 1
+            painter = threading.Thread(target=paint)
+            painter.start()
+            painter.join(20)
+        found.append(torch.get_num_threads())
+    finally:
+        torch.set_num_threads(before)
+    assert found == [3, 3]
+
+
 # little memory
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")

@@ -56,6 +56,16 @@ def test_what_changes_has_all_its_detail_and_the_rest_stays() -> None:
     assert not seen.motion.moved[..., 140:].any()
 
 
+def test_frames_may_lie_in_memory_as_they_like() -> None:
+    """A camera's are mirrored, which copies nothing."""
+    frames = [textured(HEIGHT, WIDTH), np.roll(textured(HEIGHT, WIDTH), 5, axis=1)]
+    seen, mirrored = watch(frames)[1], watch([np.asfortranarray(frame) for frame in frames])[1]
+    assert np.array_equal(mirrored.content, seen.content)
+    assert seen.motion is not None
+    assert mirrored.motion is not None
+    assert torch.equal(mirrored.motion.flow, seen.motion.flow)
+
+
 def test_a_cameras_noise_is_not_seen() -> None:
     clean = textured(HEIGHT, WIDTH)
     for one in watch([noisy(clean, seed) for seed in range(10)])[1:]:

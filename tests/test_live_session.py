@@ -15,8 +15,10 @@ from nst_video import live_session
 from nst_video.budget import Budget
 from nst_video.errors import SinkError, SourceError
 from nst_video.frame import Frame
+from nst_video.glance import glance
 from nst_video.live_session import run_live
 from nst_video.report import Progress
+from nst_video.scene import Seen
 from nst_video.settings import LiveConfig, StyleSettings
 from nst_video.sources import PlayedFile, VideoFile
 from nst_video.stylizer import Stylizer
@@ -67,6 +69,19 @@ def test_live_leaves_out_what_comes_while_another_frame_is_painted(
     assert indices[-1] == 7  # the newest
     assert summary.painted == len(indices) <= 3
     assert summary.dropped == 8 - summary.painted
+
+
+def test_live_sees_at_a_glance(live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeing at full size takes half as long as painting."""
+    glances = list[object]()
+
+    def noted(*given: Any) -> Seen:
+        glances.append(given)
+        return glance(*given)
+
+    monkeypatch.setattr("nst_video.stylizer.glance", noted)
+    run_live(live(frames=2), StyleSettings(), quietly)
+    assert len(glances) >= 2
 
 
 def test_live_stops_after_so_many_frames(live: Callable[..., LiveConfig]) -> None:

@@ -158,18 +158,25 @@ class Compute:
     def beside(self) -> Iterator[None]:
         """What is done within runs beside the painting, as far as the device bears it, and is done when it is left."""
         if self.device.type != "cuda":
-            with self.painting():
-                torch.set_num_threads(1)  # of this thread: another team of OpenMP's would take the painting's cores
-                try:
-                    yield
-                finally:
-                    torch.set_num_threads(self.threads)
+            with self.painting(), self.one_thread():
+                yield
             return
         if not hasattr(_own, "stream"):  # one for each thread: they are few, and one of them may be captured
             _own.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(_own.stream):
             yield
         _own.stream.synchronize()
+
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """What is done within takes one thread of the CPU. All others are the painting's: every thread of Python's has
+        a team of OpenMP's workers of its own, and where there are more than cores none stays awake between its tasks.
+        """
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self.threads)
 
     @contextmanager
     def painting(self) -> Iterator[None]:
@@ -179,7 +186,8 @@ class Compute:
         while another one is `beside` is given that one's single thread, for good.
         """
         with _metal if self.device.type == "mps" else nullcontext():
-            torch.set_num_threads(self.threads)
+            if torch.get_num_threads() != self.threads:  # to set it in every frame costs a third of the speed
+                torch.set_num_threads(self.threads)
             yield
 
     def hand_over(self, tensor: Tensor) -> Tensor:

@@ -120,7 +120,11 @@ def make_stylizer(
         limit = config.memory * 1e9
     styles = [read_picture(path, max_pixels=config.max_pixels) for path in config.style]
     compute = Compute.choose(config.device, config.precision, config.threads)
-    network = load_network(config.network, weights=config.weights, pooling=config.pooling, progress=not config.quiet)
+    with compute.one_thread():  # here nothing is painted
+        network = load_network(
+            config.network, weights=config.weights, pooling=config.pooling, progress=not config.quiet
+        )
+        network = compute.place(network)
     network.check_layers(settings.content_layers, "--content-layers")
     network.check_layers(settings.style_layers, "--style-layers")
     stylizer = Stylizer(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sessions import lines, quietly
 
 from nst_video import live_session
@@ -17,11 +18,13 @@ from nst_video.errors import SinkError, SourceError
 from nst_video.frame import Frame
 from nst_video.glance import glance
 from nst_video.live_session import run_live
+from nst_video.networks import FeatureNetwork
 from nst_video.report import Progress
 from nst_video.scene import Seen
 from nst_video.settings import LiveConfig, StyleSettings
 from nst_video.sources import PlayedFile, VideoFile
 from nst_video.stylizer import Stylizer
+from nst_video.weights import load_network
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -69,6 +72,31 @@ def test_live_leaves_out_what_comes_while_another_frame_is_painted(
     assert indices[-1] == 7  # the newest
     assert summary.painted == len(indices) <= 3
     assert summary.dropped == 8 - summary.painted
+
+
+def test_loading_leaves_the_threads_to_the_painting(
+    live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenMP's workers sleep between their tasks if there are more of them than cores."""
+    before, found, load, paint = torch.get_num_threads(), list[int](), load_network, Stylizer.paint
+
+    def loaded(*given: Any, **named: Any) -> FeatureNetwork:
+        found.append(torch.get_num_threads())
+        return load(*given, **named)
+
+    def painted(*given: Any, **named: Any) -> Any:
+        made = paint(*given, **named)
+        found.append(torch.get_num_threads())
+        return made
+
+    monkeypatch.setattr("nst_video.studio.load_network", loaded)
+    monkeypatch.setattr(Stylizer, "paint", painted)
+    try:
+        run_live(live(frames=2, threads=3), StyleSettings(), quietly)
+    finally:
+        torch.set_num_threads(before)
+    assert found == [1, *[3] * (len(found) - 1)]
+    assert len(found) > 2
 
 
 def test_live_sees_at_a_glance(live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch) -> None:

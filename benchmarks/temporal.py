@@ -2,6 +2,7 @@
 
     python -m benchmarks.temporal CLIP STYLE --weights vgg19.safetensors --iterations 1 3 10
     python -m benchmarks.temporal PHOTO STYLE --weights vgg19.safetensors --frames 300 --ways c --noise 2
+    python -m benchmarks.temporal CLIP STYLE --seeing
     python -m benchmarks.temporal --middlebury FOLDER
 
 The ways: (a) each frame from scratch; (b) warm start without flow; (c) ours; (d) ours without temporal loss; (e) a
@@ -23,6 +24,7 @@ import math
 import platform
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +40,7 @@ from nst_video.device import Compute
 from nst_video.errors import NstVideoError
 from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask
 from nst_video.frame import Pixels
-from nst_video.glance import LARGER, enlarged_flow
+from nst_video.glance import LARGER, enlarged_flow, glance
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
@@ -95,18 +97,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="see what happens as live does, at half the size")
     parser.add_argument("--noise", type=float, default=2.0, help="of a repeated photo: standard deviation, of 255")
     parser.add_argument("--network", choices=("lite", "vgg19-caffe"), default="lite", help="to optimise against")
+    parser.add_argument("--seeing", action="store_true", help="how long live takes to see and to paint a frame, only")
     parser.add_argument("--middlebury", type=Path, help="a folder of pairs with the flow between them: its error only")
     parser.add_argument("--out", type=Path, default=Path("temporal"), help="name of the .json and .png to write")
     args = parser.parse_args()
     if args.middlebury:
         print_flow_errors(args.middlebury)
         return
-    if not (args.clip and args.style and args.weights):
+    if not (args.clip and args.style and (args.weights or args.seeing)):
         parser.error("CLIP, STYLE and --weights are needed")
 
     frames = read_frames(args.clip, args.size, args.start, args.frames, args.noise)
     style = read_picture(args.style)
     network = load_network(args.network, weights=None if args.network == "lite" else args.weights)
+    if args.seeing:
+        print_seeing(network, frames, style, args.size)
+        return
     judge, error = Judge(args.weights, style, args.size), WarpingError(frames)
     settings = StyleSettings(stability=args.stability)
     scored = range(0, len(frames), args.score_every)
@@ -296,6 +302,36 @@ def still_change(results: list[Pixels], frames: list[Pixels]) -> float:
         if still.any():
             changes.append(np.abs(after.astype(np.int16) - before)[still].mean())
     return float(np.mean(changes)) if changes else math.nan
+
+
+def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, size: int) -> None:
+    """How many milliseconds `live` takes, by the median, to see a frame (flow, masks, what has changed) and to paint it
+    with one iteration (carrying and looking included): alone, and at once, as it does it."""
+    compute = Compute.choose()
+    stylizer = Stylizer(network, [style], compute=compute, size=size, iterations=1, flow=FlowEstimator(), quick=True)
+    settings, clock, begun = StyleSettings(), time.perf_counter, len(frames) // 10
+    seeing, alone, beside = list[float](), list[float](), list[float]()
+    seen, estimator = glance(frames[0], None, None), FlowEstimator()
+    with compute.one_thread():
+        for frame in frames:
+            now = clock()
+            seen = glance(frame, seen, estimator)
+            seeing.append(clock() - now)
+    with ThreadPoolExecutor(1) as other:
+        for times, at_once in ((alone, False), (beside, True), (alone, False), (beside, True)):
+            prepared, state = stylizer.prepare(frames[0], None), None
+            for frame in frames[1:]:
+                coming = other.submit(stylizer.prepare, frame, prepared)
+                if not at_once:
+                    coming.result()
+                now = clock()
+                _, state = stylizer.paint(prepared, settings, state)
+                times.append(clock() - now)
+                prepared = coming.result()
+    see, paint, both = (1000 * float(np.median(times[begun:])) for times in (seeing, alone, beside))
+    height, width = frames[0].shape[:2]
+    share = f"{see:.1f} ms, {see / paint:.0%} of painting"
+    print(f"{width}x{height}: seeing {share} {paint:.1f} ms; painting while the next one is seen {both:.1f} ms")
 
 
 def print_flow_errors(folder: Path) -> None:

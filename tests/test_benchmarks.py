@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,17 @@ import torch
 from media import write_png
 
 from benchmarks.networks import LOOKS, Eye, _summary, agreement, fitted, paint, sheet
-from benchmarks.temporal import WarpingError, drift, read_frames, ruder, scratch, sharpness, still_change, warm
+from benchmarks.temporal import (
+    WarpingError,
+    drift,
+    print_seeing,
+    read_frames,
+    ruder,
+    scratch,
+    sharpness,
+    still_change,
+    warm,
+)
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
 from nst_video.image import to_image
@@ -128,6 +139,14 @@ def test_a_photo_is_repeated_with_noise(tmp_path: Path) -> None:
     frames = read_frames(write_png(tmp_path / "photo.png", blobs(48, 64, 1)), 32, 0, 5, 2.0)
     assert [f.shape for f in frames] == [(24, 32, 3)] * 5
     assert 1 < np.abs(frames[0].astype(float) - frames[1]).mean() < 4
+
+
+def test_seeing_is_timed_alone_and_beside_the_painting(capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [rough(48, 64, 1)[:, i : i + 48].copy() for i in range(3)]
+    print_seeing(load_network("lite"), frames, blobs(48, 48, 2), 48)
+    seeing, share, painting, both = map(float, re.findall(r"[\d.]+(?=[ %])", capsys.readouterr().out))
+    assert min(seeing, painting, both) > 0
+    assert share == pytest.approx(100 * seeing / painting, abs=2)
 
 
 def test_every_way_paints_every_frame() -> None:

@@ -23,6 +23,7 @@ import json
 import math
 import platform
 import time
+import typing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
@@ -40,13 +41,13 @@ from nst_video.device import Compute
 from nst_video.errors import NstVideoError
 from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask
 from nst_video.frame import Pixels
-from nst_video.glance import LARGER, enlarged_flow, glance
+from nst_video.glance import LARGER, enlarged_flow, glance, suffices
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
 from nst_video.optimizer import Optimizer
 from nst_video.pictures import read_picture
-from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, StyleSettings
+from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, Flow, StyleSettings
 from nst_video.sources import VideoFile
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
@@ -94,7 +95,9 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=[1, 3, 10], help="of (c) and (d); the last of (b)")
     parser.add_argument("--ruder", type=int, default=500, help="iterations per frame of (e), and twice that at first")
     parser.add_argument("--stability", type=float, default=StyleSettings.stability)
-    parser.add_argument("--quick", action="store_true", help="see what happens as live does, at half the size")
+    parser.add_argument(
+        "--flow", choices=typing.get_args(Flow)[:3], default="auto", help="of (c) and (d), as the programs'"
+    )
     parser.add_argument("--noise", type=float, default=2.0, help="of a repeated photo: standard deviation, of 255")
     parser.add_argument("--network", choices=("lite", "vgg19-caffe"), default="lite", help="to optimise against")
     parser.add_argument("--seeing", action="store_true", help="how long live takes to see and to paint a frame, only")
@@ -188,7 +191,7 @@ def ways(
         yield f"(b) no flow, {many}", warm(network, frames, style, settings, size, many, None)
     for letter, name, those in (("c", "ours", settings), ("d", "no temporal loss", free)):
         for many in args.iterations if letter in args.ways else ():
-            made = warm(network, frames, style, those, size, many, flow, quick=args.quick)
+            made = warm(network, frames, style, those, size, many, flow, quick=suffices(args.flow, many))
             yield f"({letter}) {name}, {many}", made
     if "e" in args.ways:
         yield f"(e) Ruder et al., {args.ruder}", ruder(network, frames, style, size, args.ruder)

@@ -24,7 +24,7 @@ FAST = 2.0
 """Pixels: slower motion takes a wall along, too, but is as likely to be the camera's own, too slow to be noticed. Half
 a pixel to either side this begins to count."""
 SUPPORT = 17
-"""Side of the square, in pixels, whose changes are asked for an explanation."""
+"""Side of the square, in the painting's pixels, whose changes are asked for an explanation."""
 SAME_THING = 25.0
 """Squared grey levels: an edge of more contrast keeps its two sides apart in that square."""
 MOST = 20.0
@@ -51,9 +51,12 @@ class Changed(NamedTuple):
     behind: Places
 
 
-def changed(content: Floats, before: Floats, behind: Backdrop, there: Floats, speed: Floats) -> Changed:
+def changed(
+    content: Floats, before: Floats, behind: Backdrop, there: Floats, speed: Floats, scale: float = 1.0
+) -> Changed:
     """What has happened to a `content` (H, W, 3), 0 to 255. `before`: what it was; there: what the flow, of this
-    `speed` (H, W) in pixels, makes of that; behind: what is behind everything."""
+    `speed` (H, W) in pixels, makes of that; behind: what is behind everything; scale: by how much the picture whose
+    pixels those of `speed` are is larger."""
     difference, left, unlit = content - before, content - there, unshaded(content, behind.content)
     noise = _noise(np.abs(left))
     seen = _more_than_noise(difference, noise)
@@ -61,7 +64,7 @@ def changed(content: Floats, before: Floats, behind: Backdrop, there: Floats, sp
     still = _cost(difference) - EXPLAINED * (1 + noise)
     doubt = np.where(behind.open, MOST * np.clip(FAST + 0.5 - speed, 0, 1), np.float32(np.inf))
     shaded = _cost(unlit) - BEHIND + doubt
-    explained = _supported(np.minimum(still, shaded) - _cost(left), content) > 0
+    explained = _supported(np.minimum(still, shaded) - _cost(left), content, round(SUPPORT / scale) | 1) > 0
     moving = _touched(explained & (speed >= CALM_STILL), around)
     return Changed(seen, around | moving, (around & explained) | moving, faint(unlit))
 
@@ -120,14 +123,15 @@ def _cost(difference: Floats) -> Floats:
     return mean_colour(sizes)
 
 
-def _supported(gain: Floats, content: Floats) -> Floats:
-    """The mean of a gain (H, W) in its surroundings, as far as the content (H, W, 3) seems to belong together.
+def _supported(gain: Floats, content: Floats, side: int) -> Floats:
+    """The mean of a gain (H, W) in its surroundings, a square of this `side`, as far as the content (H, W, 3) seems to
+    belong together.
 
     Costs are smoothed by the content's own edges as in Hosni et al., CVPR 2011, with the filter of He, Sun & Tang,
     ECCV 2010.
     """
     guide = cv2.cvtColor(content, cv2.COLOR_RGB2GRAY)
-    bright, level = averaged(guide, SUPPORT), averaged(gain, SUPPORT)
-    alike = averaged(guide * guide, SUPPORT) - bright * bright + SAME_THING
-    slope = (averaged(guide * gain, SUPPORT) - bright * level) / alike
-    return averaged(slope, SUPPORT) * guide + averaged(level - slope * bright, SUPPORT)
+    bright, level = averaged(guide, side), averaged(gain, side)
+    alike = averaged(guide * guide, side) - bright * bright + SAME_THING
+    slope = (averaged(guide * gain, side) - bright * level) / alike
+    return averaged(slope, side) * guide + averaged(level - slope * bright, side)

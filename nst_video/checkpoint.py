@@ -25,9 +25,10 @@ _SHEET = ("places", "whole", "taken")
 
 
 def pack(state: State) -> bytes:
-    """Of a state whose frames were seen at their own size all that the next frame asks for, in the format of
+    """Of a state all that the next frame asks for, in the format of
     safetensors: no code can hide in it."""
     seen = state.prepared.seen
+    looked_at = seen.half or seen
     tensors = {
         "image": state.image,
         "ripeness": state.moments.ripeness,
@@ -39,10 +40,12 @@ def pack(state: State) -> bytes:
         **{f"mean.{level}": mean for level, mean in enumerate(state.moments.mean)},
         **{f"square.{level}": square for level, square in enumerate(state.moments.square)},
         **{f"earlier.{ago}": image for ago, image in enumerate(state.earlier)},
-        **{f"seen.{ago}": torch.from_numpy(content) for ago, content in enumerate(seen.earlier)},
+        **{f"seen.{ago}": torch.from_numpy(content) for ago, content in enumerate(looked_at.earlier)},
     }
     if state.palette is not None:
         tensors["palette"] = state.palette
+    if seen.half is not None:
+        tensors["half"] = torch.from_numpy(seen.half.content)
     if seen.backdrop is not None:
         tensors |= {
             f"backdrop.{field.name}": torch.from_numpy(getattr(seen.backdrop, field.name))
@@ -69,11 +72,13 @@ def unpack(path: Path, device: torch.device) -> State:
     def placed(images: list[Tensor]) -> tuple[Tensor, ...]:
         return tuple(image.to(device) for image in images)
 
-    content = tensors["seen"].numpy()
     backdrop = None
     if "backdrop.content" in tensors:
         backdrop = Backdrop(*(tensors[f"backdrop.{field.name}"].numpy() for field in dataclasses.fields(Backdrop)))
+    content = tensors["half" if "half" in tensors else "seen"].numpy()
     seen = Seen(content, earlier=tuple(earlier.numpy() for earlier in row("seen")), backdrop=backdrop)
+    if "half" in tensors:
+        seen = Seen(tensors["seen"].numpy(), backdrop=backdrop, half=seen)
     nothing = np.empty((0, 0, 3), np.uint8)  # a frame that is painted already is not looked at again
     prepared = Prepared(nothing, torch.empty(0), seen, None)
     moments = Moments(

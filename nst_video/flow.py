@@ -29,7 +29,8 @@ REACH = 11
 TEXTURE = 16.0
 """Squared grey levels per pixel of slope: a twentieth of a fully textured picture's, four times a wall's noise."""
 ASTRAY = 0.04
-"""Squared pixels by which there and back may differ, on average, for a flow without texture to be believed."""
+"""Squared pixels by which there and back may differ, on average, for a flow without texture to be believed. At half the
+size an eighth of it: what a light that flickers does to a slope agrees there, too, and is as small."""
 HIDDEN = 0.5
 """Squared pixels by which there and back differ where something was hidden (Sundaram et al., see `occlusion_mask`)."""
 STILL = 0.25
@@ -65,14 +66,21 @@ class FlowEstimator:
     def __init__(self) -> None:
         self._there, self._back = _dense_inverse_search(), _dense_inverse_search()
 
-    def __call__(self, previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        """Grey frames (H, W) → the backward flow, current to previous, and the opposite one; on the CPU."""
+    def __call__(
+        self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Grey frames (H, W) → the backward flow, current to previous, and the opposite one; on the CPU. scale: by how
+        much the frames were larger."""
         with ThreadPoolExecutor(1) as beside:
             coming = beside.submit(self._there.calc, previous, current, None)  # type: ignore[arg-type]
             backward = np.asarray(self._back.calc(current, previous, None), np.float32)  # type: ignore[call-overload]
             forward = np.asarray(coming.result(), np.float32)
         halves = _halved(backward), _halved(forward)
-        supported = _supported(backward, *halves, current), _supported(forward, *halves[::-1], previous)
+        believed = ASTRAY / scale**3
+        supported = (
+            _supported(backward, *halves, current, believed),
+            _supported(forward, *halves[::-1], previous, believed),
+        )
         return flow_tensor(supported[0]), flow_tensor(supported[1])
 
 
@@ -85,9 +93,9 @@ def _dense_inverse_search() -> cv2.DISOpticalFlow:
     return search
 
 
-def _supported(flow: Floats, near: Floats, far: Floats, picture: NDArray[np.uint8]) -> Floats:
+def _supported(flow: Floats, near: Floats, far: Floats, picture: NDArray[np.uint8], believed: float) -> Floats:
     """`flow` (H, W, 2) where there is something to follow; elsewhere what the surroundings do, or nothing. `near` and
-    `far`: it and the opposite flow at half the size.
+    `far`: it and the opposite flow at half the size; believed: see `ASTRAY`.
 
     On a plain wall flow is a guess: `picture` has no texture there and the way back does not agree. Without this the
     painting of a wall would swim.
@@ -101,7 +109,7 @@ def _supported(flow: Floats, near: Floats, far: Floats, picture: NDArray[np.uint
     )
     astray = _halved(np.minimum(apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1], 1))
     astray = np.asarray(cv2.blur(astray, (REACH // 2 | 1, REACH // 2 | 1)), np.float32)
-    support = np.maximum(np.square(texture / (texture + TEXTURE)), (1 + astray / ASTRAY) ** -4)[..., None]
+    support = np.maximum(np.square(texture / (texture + TEXTURE)), (1 + astray / believed) ** -4)[..., None]
     around = cv2.blur(support * _halved(near), (REACH, REACH)) / (cv2.blur(support, (REACH, REACH))[..., None] + 0.02)
     share = cv2.resize(support / (support + 0.02), flow.shape[1::-1])[..., None]
     return np.asarray(share * flow + (1 - share) * cv2.resize(around, flow.shape[1::-1]), np.float32)

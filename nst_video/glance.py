@@ -1,4 +1,4 @@
-"""A frame as a live picture takes it in: seen at half its size, which is done in half the time.
+"""A frame as one takes it in who has little time: seen at half its size, which is done in a third of the time.
 
 What has become of the scene is enlarged. The content is not: what is painted has all the detail that the frame has.
 """
@@ -16,6 +16,7 @@ from nst_video.flow import FlowEstimator, Motion
 from nst_video.frame import Pixels
 from nst_video.image import resize_pixels
 from nst_video.scene import Seen, followed, see
+from nst_video.settings import Flow
 
 LARGER = 2
 """By how much a frame is larger than what is looked at."""
@@ -25,6 +26,13 @@ moves."""
 ONE_MOTION = 0.5
 """Pixels, of what is looked at, by which neighbours' motions may differ to be one."""
 NEIGHBOURS = np.ones((3, 3), np.uint8)
+WORTH = 3
+"""Iterations from which on a frame is worth being seen whole: that takes two thirds of the time of one iteration's."""
+
+
+def suffices(flow: Flow, iterations: int) -> bool:
+    """Whether a glance is to be taken at frames of so many iterations."""
+    return flow == "half" or (flow == "auto" and iterations < WORTH)
 
 
 def glance(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, memory: Sequence[int] = ()) -> Seen:

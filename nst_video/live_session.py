@@ -11,7 +11,6 @@ from nst_video.budget import Budget
 from nst_video.container import RECORDING_SUFFIXES
 from nst_video.darkroom import Darkroom, Keep
 from nst_video.feeds import open_source
-from nst_video.flow import FlowEstimator
 from nst_video.pictures import read_picture
 from nst_video.pipeline import Pipeline
 from nst_video.report import LiveSummary, OnProgress, Progress
@@ -48,8 +47,7 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
             config,
             settings,
             iterations=max(1, config.iterations),
-            flow=FlowEstimator() if config.flow == "dis" else None,
-            quick=True,
+            flow=config.flow,
         )
         budget = None if config.iterations else Budget(min(config.target_fps, float(source.info.frame_rate)))
         log = open_log(config, stack)

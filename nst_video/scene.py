@@ -103,7 +103,7 @@ def see(
     if found.known < 1 - CUT:
         return Seen(content, backdrop=Backdrop.of(content))
     if found.camera is None:
-        fate = _before_a_still_camera(content, before.content, before.backdrop, found)
+        fate = _before_a_still_camera(content, before.content, before.backdrop, found, scale)
     else:
         fate = _before_a_moving_camera(found)
     elsewhere, lent = borrow(before.content, content, fate.new)
@@ -150,9 +150,9 @@ def _before_a_moving_camera(found: _Found) -> _Fate:
     return _Fate(everywhere, everywhere, hidden, ~everywhere, hidden)
 
 
-def _before_a_still_camera(content: Floats, before: Floats, behind: Backdrop, found: _Found) -> _Fate:
+def _before_a_still_camera(content: Floats, before: Floats, behind: Backdrop, found: _Found, scale: float) -> _Fate:
     """What has changed and cannot be followed is new, however like its surroundings it is, or was seen `behind`."""
-    seen, moved, along, alike = changed(content, before, behind, found.there, found.speed)
+    seen, moved, along, alike = changed(content, before, behind, found.there, found.speed, scale)
     hidden = moved & ~_mask(found.motion.visible) & (along | ~same(content, before))
     new = hidden | seen & ~_mask(found.consistent)
     again = new & alike
@@ -211,7 +211,7 @@ class _Found(NamedTuple):
 
 def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator, scale: float) -> _Found:
     """What has become of `then` (H, W, 3), when what is painted is larger by `scale`."""
-    flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels))
+    flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels), scale)
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
     differs, within = astray(flow, opposite), inside(flow)
     consistent = (differs < SLACK).float() * within

@@ -17,12 +17,13 @@ from nst_video.device import Compute
 from nst_video.errors import SettingsError, SinkError
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Frame, Mask
+from nst_video.glance import suffices
 from nst_video.networks import FeatureNetwork
 from nst_video.optimizer import Losses, Method
 from nst_video.painting import Painted, Painting, Prepared, State
 from nst_video.pictures import picture_size, read_mask, read_picture
 from nst_video.pipeline import Channel, Pipeline
-from nst_video.settings import ConvertConfig, SessionConfig, StyleSettings
+from nst_video.settings import ConvertConfig, Flow, SessionConfig, StyleSettings
 from nst_video.sinks import check_output
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
@@ -106,8 +107,7 @@ def make_stylizer(
     *,
     iterations: int,
     first_iterations: int | None = None,
-    flow: FlowEstimator | None = None,
-    quick: bool = False,
+    flow: Flow = "none",
     memory: tuple[int, ...] = (),
     method: Method = "adam",
 ) -> tuple[Stylizer, Compute, FeatureNetwork]:
@@ -134,8 +134,8 @@ def make_stylizer(
         size=config.size,
         iterations=iterations,
         first_iterations=first_iterations,
-        flow=flow,
-        quick=quick,
+        flow=None if flow == "none" else FlowEstimator(),
+        quick=suffices(flow, iterations),
         memory=memory,
         method=method,
         masks=masks,

@@ -14,7 +14,6 @@ from nst_video.errors import SettingsError, WorkError
 from nst_video.fetch import fetch, is_url, shown
 from nst_video.film import SEGMENT, Film
 from nst_video.fingerprint import fingerprint
-from nst_video.flow import FlowEstimator
 from nst_video.frame import StreamInfo
 from nst_video.optimizer import Losses
 from nst_video.parts import Parts
@@ -47,7 +46,7 @@ def run_video(config: VideoConfig, settings: StyleSettings, on_progress: OnProgr
             settings,
             iterations=config.iterations,
             first_iterations=config.first_iterations,
-            flow=FlowEstimator() if config.flow == "dis" else None,
+            flow=config.flow,
             memory=config.long_term,
         )
         parts = Parts(config.output, fingerprint(config, settings, clip), resume=config.resume)

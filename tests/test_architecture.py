@@ -33,7 +33,7 @@ ROOMS: dict[str, str] = {
     "revealed": "fields",
     "change": "fields revealed",
     "scene": "change fields flow frame revealed",
-    "glance": "flow frame image scene",
+    "glance": "flow frame image scene settings",
     "sheet": "flow spline",
     "adam": "",
     "sgd": "",
@@ -67,14 +67,14 @@ ROOMS: dict[str, str] = {
     "still": "errors image optimizer pictures settings",
     "darkroom": "device frame image pipeline settings stylizer",
     "show": "canvas controls darkroom errors frame painting settings sinks window",
-    "studio": "budget controls device errors flow frame networks optimizer painting pictures pipeline settings "
+    "studio": "budget controls device errors flow frame glance networks optimizer painting pictures pipeline settings "
     "sinks stylizer weights",
     "report": "controls",
     "image_session": "device errors frame image painting pictures plot recipe report settings sinks still studio "
     "stylizer",
-    "video_session": "checkpoint container controls errors fetch film fingerprint flow frame optimizer parts pipeline "
+    "video_session": "checkpoint container controls errors fetch film fingerprint frame optimizer parts pipeline "
     "report settings sinks sources still studio",
-    "live_session": "budget container darkroom device errors feeds flow frame pictures pipeline report settings show "
+    "live_session": "budget container darkroom device errors feeds frame pictures pipeline report settings show "
     "sinks studio stylizer window",
     "presets": "errors settings",
     "progress": "report",

@@ -54,6 +54,17 @@ def test_fast_motion_has_to_explain_more_than_a_light_on_the_wall_does(
     assert share > 0.9 if moves else share < 0.1
 
 
+def test_what_moves_takes_as_little_of_a_wall_along_at_half_the_size() -> None:
+    """As much of it as is within half the square that is asked, in the painting's pixels."""
+    before, content = wall(), wall(1)
+    content[PLACE] += np.random.default_rng(5).normal(0, 12, (30, 50, 1)).astype(np.float32)
+    speed = np.full((90, 130), 5, np.float32)
+    beside = [
+        changed(content, before, Backdrop.of(wall(2)), content, speed, scale).along.sum() - 30 * 50 for scale in (1, 2)
+    ]
+    assert beside[0] > 1.7 * beside[1] > 0
+
+
 def test_a_light_is_painted_whole_and_of_the_rest_what_is_large_and_moved() -> None:
     light = np.full((64, 96, 3), 12, np.float32)
     nowhere = np.zeros((64, 96), np.bool_)

@@ -18,6 +18,7 @@ from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
+from nst_video.glance import LEAST
 from nst_video.painting import State
 from nst_video.settings import StyleSettings
 from nst_video.stylizer import Stylizer
@@ -32,9 +33,9 @@ WAYS = {
 MEMORY = {"plain": (), "luminance": (2,), "histogram": (2, 3)}
 
 
-def hidden(count: int) -> list[Pixels]:
+def hidden(count: int, height: int = 48, width: int = 64) -> list[Pixels]:
     """A camera that pans behind a post: what it hides comes back frames later."""
-    frames = sliding(count, 48, 64, seed=1)
+    frames = sliding(count, height, width, seed=1)
     for index, frame in enumerate(frames):
         frame[:, 8 + 6 * index : 20 + 6 * index] = 30
     return list(frames)
@@ -43,14 +44,15 @@ def hidden(count: int) -> list[Pixels]:
 FRAMES = hidden(6)
 
 
-def stylizer(memory: tuple[int, ...] = (), *, use_flow: bool = True) -> Stylizer:
+def stylizer(memory: tuple[int, ...] = (), *, use_flow: bool = True, quick: bool = False, size: int = 64) -> Stylizer:
     return Stylizer(
         load_network("lite"),
         (blobs(64, 64, seed=2),),
         compute=Compute.choose("cpu", "fp32"),
-        size=64,
+        size=size,
         iterations=2,
         flow=FlowEstimator() if use_flow else None,
+        quick=quick,
         memory=memory,
     )
 
@@ -191,6 +193,30 @@ def test_a_film_without_flow_goes_on_the_same(tmp_path: Path) -> None:
     wanted, _ = paints.step(FRAMES[1], settings, first)
     found, _ = stylizer(use_flow=False).step(FRAMES[1], settings, through_a_file(first, tmp_path))
     assert np.array_equal(found.pixels, wanted.pixels)
+
+
+@pytest.mark.parametrize("camera", ["pans", "is still"])
+def test_a_film_seen_at_half_the_size_goes_on_the_same(camera: str, tmp_path: Path) -> None:
+    frames = hidden(5, 2 * LEAST, 160)
+    if camera == "is still":
+        frames = [np.where(frame == 30, frame, frames[0]) for frame in frames]
+
+    def paint(frames: list[Pixels], state: State | None) -> State:
+        paints = stylizer((2,), quick=True, size=160)
+        for frame in frames:
+            _, state = paints.step(frame, StyleSettings(), state)
+        assert state is not None
+        return state
+
+    state = paint(frames[:3], None)
+    seen, back = state.prepared.seen, through_a_file(state, tmp_path)
+    assert seen.half is not None
+    assert len(seen.half.earlier) == 2
+    wanted = paint(frames[3:], state)
+    assert apart(paint(frames[3:], back), wanted) == 0
+    for half in (None, replace(seen.half, earlier=()), replace(seen.half, content=seen.content[:LEAST, :80])):
+        other = replace(state, prepared=replace(state.prepared, seen=replace(seen, half=half)))
+        assert apart(paint(frames[3:], other), wanted) > OTHER  # each part of it matters
 
 
 def test_a_cut_after_the_state_begins_a_new_scene_in_the_same_way(way: str, state: State, back: State) -> None:

@@ -13,7 +13,7 @@ from test_scene import noisy, panned, shifts, textured
 
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
-from nst_video.glance import LEAST, enlarged_flow, glance
+from nst_video.glance import LEAST, WORTH, enlarged_flow, glance, suffices
 from nst_video.scene import Seen, see
 
 ESTIMATOR = FlowEstimator()
@@ -35,6 +35,12 @@ def larger(pixels: Pixels, times: int) -> Pixels:
 def coarse(height: int = HEIGHT, width: int = WIDTH, seed: int = 1) -> Pixels:
     """With texture that half the size shows, too."""
     return larger(textured(height // 2, width // 2, seed), 2)
+
+
+def test_a_glance_is_taken_at_frames_of_few_iterations_unless_it_is_said_which_are() -> None:
+    assert [suffices("auto", iterations) for iterations in (1, WORTH - 1, WORTH, 10)] == [True, True, False, False]
+    assert [suffices("half", iterations) for iterations in (1, 10)] == [True, True]
+    assert not any(suffices(flow, iterations) for flow in ("dis", "none") for iterations in (1, 10))
 
 
 def test_a_first_frame_and_another_scene_are_seen_in_all_detail() -> None:
@@ -72,6 +78,17 @@ def test_a_cameras_noise_is_not_seen() -> None:
         assert one.motion is not None
         assert one.motion.moved.mean() < 0.02
         assert one.motion.flow.abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("flickers", [0.005, 0.01, 0.02])
+def test_a_light_that_flickers_on_a_shaded_wall_moves_neither_it_nor_the_camera(flickers: float) -> None:
+    """There and back agree on such a motion, and slopes are steeper at half the size."""
+    down, across = np.mgrid[:HEIGHT, :WIDTH]
+    wall = (110 + 8 * across / WIDTH + 5 * np.sin(3 * down / HEIGHT))[..., None].repeat(3, axis=2)
+    frames = [noisy(wall * (1 + flickers * (i % 2)), seed=i) for i in range(7)]
+    for one in watch(frames)[1:]:
+        assert one.motion is not None
+        assert one.motion.moved.mean() < 0.1
 
 
 def test_a_pan_is_measured_in_the_frames_own_pixels() -> None:

@@ -99,8 +99,11 @@ def test_loading_leaves_the_threads_to_the_painting(
     assert len(found) > 2
 
 
-def test_live_sees_at_a_glance(live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seeing at full size takes half as long as painting."""
+@pytest.mark.parametrize(("given", "at_a_glance"), [(0, True), (1, True), (3, False)])
+def test_live_sees_at_a_glance_what_it_has_little_time_for(
+    given: int, at_a_glance: bool, live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeing whole frames takes longer than half of an iteration."""
     glances = list[object]()
 
     def noted(*given: Any) -> Seen:
@@ -108,8 +111,8 @@ def test_live_sees_at_a_glance(live: Callable[..., LiveConfig], monkeypatch: pyt
         return glance(*given)
 
     monkeypatch.setattr("nst_video.stylizer.glance", noted)
-    run_live(live(frames=2), StyleSettings(), quietly)
-    assert len(glances) >= 2
+    run_live(live(frames=2, iterations=given), StyleSettings(), quietly)
+    assert (len(glances) >= 2) is at_a_glance
 
 
 def test_live_stops_after_so_many_frames(live: Callable[..., LiveConfig]) -> None:

@@ -71,7 +71,7 @@ class Given(FlowEstimator):
         super().__init__()
         self._answer = flow, opposite
 
-    def __call__(self, previous: Pixels, current: Pixels) -> tuple[Tensor, Tensor]:
+    def __call__(self, previous: Pixels, current: Pixels, scale: float = 1.0) -> tuple[Tensor, Tensor]:
         return self._answer
 
 

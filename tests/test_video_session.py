@@ -20,9 +20,11 @@ from nst_video.container import Encoder
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
 from nst_video.film import Film
 from nst_video.frame import Frame
+from nst_video.glance import glance
 from nst_video.image_session import run_image
 from nst_video.pipeline import Pipeline
 from nst_video.report import Progress, Summary
+from nst_video.scene import Seen
 from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
 from nst_video.sources import VideoFile
 from nst_video.stylizer import Stylizer
@@ -177,10 +179,32 @@ def test_without_flow_none_is_estimated(
     def none() -> None:
         raise RuntimeError("not wanted")
 
-    monkeypatch.setattr("nst_video.video_session.FlowEstimator", none)
+    monkeypatch.setattr("nst_video.studio.FlowEstimator", none)
     convert(film(silent, flow="none"))
     with pytest.raises(RuntimeError, match="not wanted"):
         convert(film(silent, flow="dis"))
+
+
+@pytest.mark.parametrize(
+    ("flow", "iterations", "at_a_glance"), [("auto", 2, True), ("auto", 3, False), ("half", 3, True), ("dis", 2, False)]
+)
+def test_a_film_of_few_iterations_is_seen_at_half_its_size(
+    flow: str,
+    iterations: int,
+    at_a_glance: bool,
+    film: Callable[..., VideoConfig],
+    silent: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    glances = list[object]()
+
+    def noted(*given: Any) -> Seen:
+        glances.append(given)
+        return glance(*given)
+
+    monkeypatch.setattr("nst_video.stylizer.glance", noted)
+    convert(film(silent, flow=flow, iterations=iterations))
+    assert bool(glances) is at_a_glance
 
 
 def test_progress_counts_frames_and_tells_of_a_long_first_one(film: Callable[..., VideoConfig], silent: Path) -> None:

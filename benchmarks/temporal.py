@@ -95,9 +95,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=[1, 3, 10], help="of (c) and (d); the last of (b)")
     parser.add_argument("--ruder", type=int, default=500, help="iterations per frame of (e), and twice that at first")
     parser.add_argument("--stability", type=float, default=StyleSettings.stability)
-    parser.add_argument(
-        "--flow", choices=typing.get_args(Flow)[:3], default="auto", help="of (c) and (d), as the programs'"
-    )
+    parser.add_argument("--flow", choices=typing.get_args(Flow)[:3], default="dis", help="of (c) and (d)")
     parser.add_argument("--noise", type=float, default=2.0, help="of a repeated photo: standard deviation, of 255")
     parser.add_argument("--network", choices=("lite", "vgg19-caffe"), default="lite", help="to optimise against")
     parser.add_argument("--seeing", action="store_true", help="how long live takes to see and to paint a frame, only")
@@ -127,6 +125,7 @@ def main() -> None:
         "size": [frames[0].shape[1], frames[0].shape[0]],
         "frames": len(frames),
         "settings": dataclasses.asdict(settings),
+        "flow": args.flow,
         "torch": torch.__version__,
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
@@ -339,7 +338,7 @@ def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, s
 
 def print_flow_errors(folder: Path) -> None:
     """Median and mean endpoint error in pixels of the flow of pairs `frame10.png`, `frame11.png` to `flow10.flo`."""
-    print(f"{'':16} video: median, mean, seconds     live: median, mean, seconds")
+    print(f"{'':16}   dis: median, mean, seconds     half: median, mean, seconds")
     for scene in sorted(path.parent for path in folder.glob("*/flow10.flo")):
         data = (scene / "flow10.flo").read_bytes()
         width, height = np.frombuffer(data, "<i4", 2, 4)
@@ -349,7 +348,7 @@ def print_flow_errors(folder: Path) -> None:
         for share in (1, LARGER):
             begun = time.perf_counter()
             here, there = (grey(resize_pixels(picture, (height // share, width // share))) for picture in pictures)
-            flow = enlarged_flow(agreed(*FlowEstimator()(there, here)), (width, height))
+            flow = enlarged_flow(agreed(*FlowEstimator()(there, here, share)), (width, height))
             seconds = time.perf_counter() - begun
             wrong = (flow[0].permute(1, 2, 0) - truth).norm(dim=2)[known]
             figures.append(f"{wrong.median():9.3f} {wrong.mean():9.3f} {seconds:9.3f}")

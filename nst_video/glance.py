@@ -20,7 +20,7 @@ from nst_video.settings import Flow
 
 LARGER = 2
 """By how much a frame is larger than what is looked at."""
-LEAST = 64
+LEAST = 60
 """Pixels: if the shorter side had fewer then, a frame is seen as it is. That is fast, too, and so few do not tell what
 moves."""
 ONE_MOTION = 0.5

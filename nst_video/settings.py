@@ -29,7 +29,7 @@ LOWEST_RATE = 1e-5
 STARTS = ("content", "style", "noise", "blend")
 FLOW_HELP = (
     "optical flow that carries the painting from frame to frame: dis at the worked size, half at half of it, in a third"
-    " of the time; auto: half for fewer than 3 iterations a frame"
+    " of the time; auto: dis from 3 iterations a frame on, else, and for as many as there is time for, half"
 )
 
 
@@ -383,7 +383,7 @@ class VideoConfig(ConvertConfig):
     first_iterations: int = setting(
         150, low=1, high=100_000, commands=("video",), help="optimiser steps for the first frame"
     )
-    flow: Flow = setting("auto", commands=("video", "live"), help=FLOW_HELP)
+    flow: Flow = setting("dis", commands=("video", "live"), help=FLOW_HELP)
     long_term: tuple[int, ...] = setting(
         (),
         low=2,

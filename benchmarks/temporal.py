@@ -39,9 +39,9 @@ from benchmarks.score import Judge
 from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.errors import NstVideoError
-from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask
+from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask, way_back
 from nst_video.frame import Pixels
-from nst_video.glance import LARGER, enlarged_flow, glance, suffices
+from nst_video.glance import LARGER, enlarged_flow, suffices
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
@@ -313,19 +313,13 @@ def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, s
     stylizer = Stylizer(network, [style], compute=compute, size=size, iterations=1, flow=FlowEstimator(), quick=True)
     settings, clock, begun = StyleSettings(), time.perf_counter, len(frames) // 10
     seeing, alone, beside = list[float](), list[float](), list[float]()
-    seen, estimator = glance(frames[0], None, None), FlowEstimator()
-    with compute.one_thread():
-        for frame in frames:
-            now = clock()
-            seen = glance(frame, seen, estimator)
-            seeing.append(clock() - now)
     with ThreadPoolExecutor(1) as other:
         for times, at_once in ((alone, False), (beside, True), (alone, False), (beside, True)):
             prepared, state = stylizer.prepare(frames[0], None), None
             for frame in frames[1:]:
                 coming = other.submit(stylizer.prepare, frame, prepared)
-                if not at_once:
-                    coming.result()
+                if not at_once:  # a machine that slows down slows both
+                    seeing.append(coming.result().seconds["flow"])
                 now = clock()
                 _, state = stylizer.paint(prepared, settings, state)
                 times.append(clock() - now)
@@ -348,7 +342,8 @@ def print_flow_errors(folder: Path) -> None:
         for share in (1, LARGER):
             begun = time.perf_counter()
             here, there = (grey(resize_pixels(picture, (height // share, width // share))) for picture in pictures)
-            flow = enlarged_flow(agreed(*FlowEstimator()(there, here, share)), (width, height))
+            flow, opposite = FlowEstimator()(there, here, share)
+            flow = enlarged_flow(agreed(flow, way_back(flow, opposite)), (width, height))
             seconds = time.perf_counter() - begun
             wrong = (flow[0].permute(1, 2, 0) - truth).norm(dim=2)[known]
             figures.append(f"{wrong.median():9.3f} {wrong.mean():9.3f} {seconds:9.3f}")

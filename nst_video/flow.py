@@ -33,6 +33,8 @@ ASTRAY = 0.04
 size an eighth of it: what a light that flickers does to a slope agrees there, too, and is as small."""
 HIDDEN = 0.5
 """Squared pixels by which there and back differ where something was hidden (Sundaram et al., see `occlusion_mask`)."""
+SMALL = 40_000
+"""Pixels: of fewer a thread takes as much time as it saves, and more from the painting beside it."""
 STILL = 0.25
 """Below this many pixels of motion a still camera's pixel is kept as it is: repeated interpolation would blur it."""
 
@@ -60,7 +62,7 @@ class FlowEstimator:
     """Dense inverse search flow (Kroeger et al., ECCV 2016) as OpenCV has it. Not for several threads at once.
 
     Down to the finest scale, which its presets leave out: on the Middlebury pairs the mean error falls from 0.27 to
-    0.20 pixels. There and back at once, in a thread for each.
+    0.20 pixels. There and back at once, in a thread for each, unless frames are `SMALL`.
     """
 
     def __init__(self) -> None:
@@ -71,17 +73,16 @@ class FlowEstimator:
     ) -> tuple[Tensor, Tensor]:
         """Grey frames (H, W) → the backward flow, current to previous, and the opposite one; on the CPU. scale: by how
         much the frames were larger."""
-        with ThreadPoolExecutor(1) as beside:
-            coming = beside.submit(self._there.calc, previous, current, None)  # type: ignore[arg-type]
-            backward = np.asarray(self._back.calc(current, previous, None), np.float32)  # type: ignore[call-overload]
-            forward = np.asarray(coming.result(), np.float32)
-        halves = _halved(backward), _halved(forward)
-        believed = ASTRAY / scale**3
-        supported = (
-            _supported(backward, *halves, current, believed),
-            _supported(forward, *halves[::-1], previous, believed),
-        )
-        return flow_tensor(supported[0]), flow_tensor(supported[1])
+        there, back = (self._there, previous, current), (self._back, current, previous)
+        if current.size < SMALL:
+            forward, backward = _searched(*there), _searched(*back)
+        else:
+            with ThreadPoolExecutor(1) as beside:
+                coming = beside.submit(_searched, *there)
+                backward, forward = _searched(*back), coming.result()
+        near, far, believed = _halved(backward), _halved(forward), ASTRAY / scale**3
+        flow = _supported(backward, near, far, current, believed)
+        return flow_tensor(flow), flow_tensor(_supported(forward, far, near, previous, believed))
 
 
 def _dense_inverse_search() -> cv2.DISOpticalFlow:
@@ -91,6 +92,11 @@ def _dense_inverse_search() -> cv2.DISOpticalFlow:
     search.setGradientDescentIterations(5)
     search.setVariationalRefinementIterations(1)
     return search
+
+
+def _searched(search: cv2.DISOpticalFlow, here: NDArray[np.uint8], there: NDArray[np.uint8]) -> Floats:
+    """The flow from `here` to `there`, (H, W, 2)."""
+    return np.asarray(search.calc(here, there, None), np.float32)  # type: ignore[call-overload]
 
 
 def _supported(flow: Floats, near: Floats, far: Floats, picture: NDArray[np.uint8], believed: float) -> Floats:
@@ -158,9 +164,14 @@ def backward_warp(image: Tensor, flow: Tensor, *, sharp: bool = False) -> Tensor
     return put_together(look_up(image, in_bands(grid)), height, width)
 
 
-def agreed(flow: Tensor, opposite: Tensor) -> Tensor:
-    """The mean of `flow` and of the opposite flow turned round: two estimates err less than one."""
-    return (flow - backward_warp(opposite, flow)) / 2
+def way_back(flow: Tensor, opposite: Tensor) -> Tensor:
+    """The opposite flow where `flow` leads: `flow` turned round, if both are right and nothing is hidden."""
+    return backward_warp(opposite, flow)
+
+
+def agreed(flow: Tensor, back: Tensor) -> Tensor:
+    """The mean of `flow` and of its `way_back` turned round: two estimates err less than one."""
+    return (flow - back) / 2
 
 
 def steady(flow: Tensor, still: float = STILL) -> Tensor:
@@ -174,14 +185,13 @@ def occlusion_mask(flow: Tensor, opposite: Tensor) -> Tensor:
     Forward-backward consistency of Sundaram et al., ECCV 2010, as in Ruder et al., GCPR 2016, sec. 4.1: hidden
     where |w + ŵ|² ≥ 0.01 (|w|² + |ŵ|²) + 0.5, ŵ being the opposite flow at p + w.
     """
-    return (astray(flow, opposite) < HIDDEN).float() * inside(flow)
+    return (astray(flow, way_back(flow, opposite)) < HIDDEN).float() * inside(flow)
 
 
-def astray(flow: Tensor, opposite: Tensor) -> Tensor:
-    """By how many squared pixels there and back differ, |w + ŵ|² − 0.01 (|w|² + |ŵ|²); see `occlusion_mask`."""
-    there = backward_warp(opposite, flow)
-    lengths = flow.square().sum(1, keepdim=True) + there.square().sum(1, keepdim=True)
-    return (flow + there).square().sum(1, keepdim=True) - 0.01 * lengths
+def astray(flow: Tensor, back: Tensor) -> Tensor:
+    """By how many squared pixels a flow and its way back differ, |w + ŵ|² − 0.01 (|w|² + |ŵ|²): `occlusion_mask`."""
+    lengths = flow.square().sum(1, keepdim=True) + back.square().sum(1, keepdim=True)
+    return (flow + back).square().sum(1, keepdim=True) - 0.01 * lengths
 
 
 def inside(flow: Tensor) -> Tensor:

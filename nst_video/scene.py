@@ -32,6 +32,7 @@ from nst_video.flow import (
     motion_boundaries,
     remap,
     steady,
+    way_back,
 )
 from nst_video.frame import Pixels
 from nst_video.revealed import Backdrop, Revealed, borrow, changes, same
@@ -213,9 +214,10 @@ def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator, s
     """What has become of `then` (H, W, 3), when what is painted is larger by `scale`."""
     flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels), scale)
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
-    differs, within = astray(flow, opposite), inside(flow)
+    back = way_back(flow, opposite)
+    differs, within = astray(flow, back), inside(flow)
     consistent = (differs < SLACK).float() * within
-    flow = agreed(flow, opposite)
+    flow = agreed(flow, back)
     camera = _camera(flow, now)
     if camera is None:
         flow = steady(flow, STILL / scale)
@@ -233,10 +235,15 @@ def _camera(flow: Tensor, content: Floats) -> Tensor | None:
     ways = flow[0].numpy()[:, *_lit(content)]
     sides = (ways[:, :BORDER], ways[:, -BORDER:], ways[:, :, :BORDER], ways[:, :, -BORDER:])
     around = np.concatenate([side.reshape(2, -1) for side in sides], axis=1)
-    border, middle = (np.array([median(way) for way in part], np.float32) for part in (around, ways))
-    pans = length(border) >= PANNED and length(middle) >= PANNED / 2
+    border = _medians(around)
+    pans = length(border) >= PANNED and length(_medians(ways)) >= PANNED / 2
     turns = median(length(around)) >= PANNED and median(length(ways)) >= STILL  # or zooms
     return torch.from_numpy(border).view(1, 2, 1, 1) if pans or turns else None
+
+
+def _medians(ways: Floats) -> Floats:
+    """Of each component of vectors (2, …)."""
+    return np.array([median(way) for way in ways], np.float32)
 
 
 def _lit(content: Floats) -> tuple[slice, slice]:

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from nst_video.glance import glance
 from nst_video.report import Progress, Summary
+from nst_video.scene import Seen
 from nst_video.settings import StyleSettings, VideoConfig
 from nst_video.video_session import run_video
 
@@ -21,6 +25,19 @@ def quietly(_: Progress) -> None:
 
 def convert(config: VideoConfig, settings: StyleSettings = UNPAINTED) -> Summary:
     return run_video(config, settings, quietly)
+
+
+def halves_seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen | None]:
+    """What frames are seen as at half their size, to be filled as they are seen."""
+    halves = list[Seen | None]()
+
+    def noted(*given: Any) -> Seen:
+        seen = glance(*given)
+        halves.append(seen.half)
+        return seen
+
+    monkeypatch.setattr("nst_video.stylizer.glance", noted)
+    return halves
 
 
 def names(folder: Path) -> list[str]:

@@ -10,17 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from sessions import lines, quietly
+from sessions import halves_seen, lines, quietly
 
 from nst_video import live_session
 from nst_video.budget import Budget
 from nst_video.errors import SinkError, SourceError
 from nst_video.frame import Frame
-from nst_video.glance import glance
 from nst_video.live_session import run_live
 from nst_video.networks import FeatureNetwork
 from nst_video.report import Progress
-from nst_video.scene import Seen
 from nst_video.settings import LiveConfig, StyleSettings
 from nst_video.sources import PlayedFile, VideoFile
 from nst_video.stylizer import Stylizer
@@ -104,14 +102,7 @@ def test_live_sees_at_a_glance_what_it_has_little_time_for(
     given: int, at_a_glance: bool, live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seeing whole frames takes longer than half of an iteration."""
-    halves = list[Seen | None]()
-
-    def noted(*given: Any) -> Seen:
-        seen = glance(*given)
-        halves.append(seen.half)
-        return seen
-
-    monkeypatch.setattr("nst_video.stylizer.glance", noted)
+    halves = halves_seen(monkeypatch)
     run_live(live(frames=2, iterations=given, size=176), StyleSettings(), quietly)
     assert any(halves) is at_a_glance
 

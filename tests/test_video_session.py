@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from media import NTSC, blobs, decode, ffmpeg, look_at, loudness, numbers, read_png, sound_md5, stepped, write_clip
 from media import write_png as save
-from sessions import UNPAINTED, convert, interrupt_at, lines, names, quietly
+from sessions import UNPAINTED, convert, halves_seen, interrupt_at, lines, names, quietly
 
 from nst_video import ffmpeg as room
 from nst_video import video_session
@@ -20,11 +20,9 @@ from nst_video.container import Encoder
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
 from nst_video.film import Film
 from nst_video.frame import Frame
-from nst_video.glance import glance
 from nst_video.image_session import run_image
 from nst_video.pipeline import Pipeline
 from nst_video.report import Progress, Summary
-from nst_video.scene import Seen
 from nst_video.settings import ImageConfig, StyleSettings, VideoConfig
 from nst_video.sources import VideoFile
 from nst_video.stylizer import Stylizer
@@ -196,14 +194,7 @@ def test_a_film_of_few_iterations_may_be_seen_at_half_its_size(
     panning: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    halves = list[Seen | None]()
-
-    def noted(*given: Any) -> Seen:
-        seen = glance(*given)
-        halves.append(seen.half)
-        return seen
-
-    monkeypatch.setattr("nst_video.stylizer.glance", noted)
+    halves = halves_seen(monkeypatch)
     convert(film(panning, flow=flow, iterations=iterations, size=176))
     assert any(halves) is at_a_glance
 

@@ -1,4 +1,4 @@
-"""A frame as one takes it in who has little time: seen at half its size, which is done in a third of the time.
+"""A frame as one takes it in who has little time: seen at half its size, which takes less than half the time.
 
 What has become of the scene is enlarged. The content is not: what is painted has all the detail that the frame has.
 """

@@ -35,7 +35,7 @@ HIDDEN = 0.5
 """Squared pixels by which there and back differ where something was hidden (Sundaram et al., see `occlusion_mask`)."""
 DESCENT, REFINEMENT = (5, 6), (1, 0)
 """Iterations of a patch's search and of the flow's refinement, at full size and in smaller pictures: in these refining
-takes a quarter of the time. A sixth step makes up for that in films, by their warping error, not against ground truth."""
+takes a quarter of the time. A sixth step makes up for that by films' warping error, not by ground truth."""
 SMALL = 40_000
 """Pixels: of fewer a thread takes as much time as it saves, and more from the painting beside it."""
 STILL = 0.25

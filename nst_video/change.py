@@ -34,6 +34,9 @@ MOST_NOISE = 5.0
 CORE = 8.0
 """Changes of a moving thing's content by less than this (of 255) are left to the iterations: mostly, they are the
 errors of the flow, and would flicker."""
+MENDED, UNLIKE = 10.0, 24.0
+"""Grey levels of detail by which a painting may be of something else than what is there, for the iterations to see to
+it; and by which it shows nothing of it."""
 AROUND = 16
 """Side of the squares, in pixels, over which a difference is averaged to be taken for a change of the light."""
 
@@ -77,6 +80,13 @@ def to_paint(difference: Floats, moved: Places) -> Floats:
     detail = averaged(difference) - light
     still = _light(chosen(moved, np.zeros_like(difference), difference))
     return chosen(moved, light + detail - np.clip(detail, -CORE, CORE), still)
+
+
+def missed(difference: Floats) -> Floats:
+    """How much of what is there a painting misses, 0 to 1, (H, W), that is of something that differs so from it, (H, W,
+    3). A light is added to it anyway."""
+    detail = mean_colour(np.abs(averaged(difference) - _light(difference)))
+    return np.asarray(np.clip((detail - MENDED) / (UNLIKE - MENDED), 0, 1), np.float32)
 
 
 def seam(along: Places, speed: Floats) -> Places:

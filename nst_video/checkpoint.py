@@ -46,6 +46,8 @@ def pack(state: State) -> bytes:
         tensors["palette"] = state.palette
     if seen.half is not None:
         tensors["half"] = torch.from_numpy(seen.half.content)
+    if looked_at.depicted is not None:
+        tensors["depicted"] = torch.from_numpy(looked_at.depicted)
     if seen.backdrop is not None:
         tensors |= {
             f"backdrop.{field.name}": torch.from_numpy(getattr(seen.backdrop, field.name))
@@ -76,7 +78,9 @@ def unpack(path: Path, device: torch.device) -> State:
     if "backdrop.content" in tensors:
         backdrop = Backdrop(*(tensors[f"backdrop.{field.name}"].numpy() for field in dataclasses.fields(Backdrop)))
     content = tensors["half" if "half" in tensors else "seen"].numpy()
-    seen = Seen(content, earlier=tuple(earlier.numpy() for earlier in row("seen")), backdrop=backdrop)
+    depicted = tensors["depicted"].numpy() if "depicted" in tensors else None
+    earlier = tuple(earlier.numpy() for earlier in row("seen"))
+    seen = Seen(content, earlier=earlier, backdrop=backdrop, depicted=depicted)
     if "half" in tensors:
         seen = Seen(tensors["seen"].numpy(), backdrop=backdrop, half=seen)
     nothing = np.empty((0, 0, 3), np.uint8)  # a frame that is painted already is not looked at again

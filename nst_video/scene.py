@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst_video.change import changed, seam, to_paint
+from nst_video.change import changed, missed, seam, to_paint
 from nst_video.fields import Floats, Places, averaged, chosen, length, mean_colour, median
 from nst_video.flow import (
     HIDDEN,
@@ -39,7 +39,7 @@ from nst_video.revealed import Backdrop, Revealed, borrow, changes, same
 
 FOLLOW = 0.05
 """How much of its difference the content takes on per frame where nothing but noise is seen."""
-SLACK = 2.0
+SLACK = 4.0
 """Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
 whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
 PANNED = 0.08
@@ -55,6 +55,11 @@ BLACK = 24.0
 ALIKE = 25.0
 """Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
 on a plain wall any flow will do, and a hole there would show."""
+ANEW = (0.2, 0.6)
+"""How much of what a painting misses is painted anew in every frame, of those seen whole and at half the size. At once it
+would flicker; at half the size flow loses more, and one iteration mends nothing."""
+MENDING = 0.1
+"""How much of it the iterations are taken to mend in every frame."""
 CUT = 0.25
 """A frame of which more than this share cannot be found in the one before is another scene."""
 MISSING = 0.003
@@ -70,8 +75,9 @@ class Seen:
     eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since
     the frame before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered;
     stirred: the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion`
-    is; where something is only lent, nothing has; half: this at half the size, if no more was looked at: then `earlier`
-    is empty and the backdrop of that size.
+    is; where something is only lent, nothing has; depicted: what the painting is of, (H, W, 3), as far as flow has moved
+    it rightly the content, None where nothing has been remembered; half: this at half the size, if no more was looked
+    at: then `earlier` is empty, the backdrop of that size and what is `depicted` only there.
     """
 
     content: Floats
@@ -81,6 +87,7 @@ class Seen:
     revealed: Revealed | None = None
     backdrop: Backdrop | None = None
     stirred: Tensor | None = None
+    depicted: Floats | None = None
     half: Seen | None = None
 
 
@@ -98,18 +105,21 @@ def see(
     content = pixels.astype(np.float32, order="C")
     if estimator is None:
         return Seen(content)
-    if before is None or before.backdrop is None or before.content.shape != content.shape:
-        return Seen(content, backdrop=Backdrop.of(content))
+    if before is None or before.backdrop is None or before.depicted is None or before.content.shape != content.shape:
+        return _for_the_first_time(content)
     found = _find(before.content, content, pixels, estimator, scale)
     if found.known < 1 - CUT:
-        return Seen(content, backdrop=Backdrop.of(content))
+        return _for_the_first_time(content)
     if found.camera is None:
         fate = _before_a_still_camera(content, before.content, before.backdrop, found, scale)
     else:
         fate = _before_a_moving_camera(found)
     elsewhere, lent = borrow(before.content, content, fate.new)
     flow = torch.where(_tensor(lent) > 0, flow_tensor(elsewhere), found.motion.flow * _tensor(fate.along))
-    motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lent)
+    fresh, depicted = fate.hidden | fate.again | lent, remap(before.depicted, flow)
+    lacking = np.where(fresh, np.float32(0), ANEW[scale > 1] * missed(content - depicted))
+    motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lent, lacking)
+    depicted = _carried_on(depicted, content, motion.change, np.where(fresh, np.float32(1), lacking))
     own = flow if found.camera is None else flow - found.camera
     shown = followed(content, before.content, fate.moved)
     backdrop, renewed = Backdrop.of(shown), np.ones_like(lent)
@@ -117,8 +127,14 @@ def see(
         backdrop, renewed = before.backdrop.after(shown, fate.moved, fate.along, fate.again)
     revealed = Revealed(_tensor(fate.again), _tensor(lent), _tensor(backdrop.open), _tensor(renewed))
     earlier = (before.content, *before.earlier)[: max(memory, default=0)]
-    recalled = tuple(_recall(earlier, sorted(set(memory) - {1}), 1 - motion.visible, pixels, estimator, scale))
-    return Seen(shown, motion, recalled, earlier, revealed, backdrop, own * _tensor(~lent))
+    hidden = (motion.visible == 0).float()
+    recalled = tuple(_recall(earlier, sorted(set(memory) - {1}), hidden, pixels, estimator, scale))
+    return Seen(shown, motion, recalled, earlier, revealed, backdrop, own * _tensor(~lent), depicted)
+
+
+def _for_the_first_time(content: Floats) -> Seen:
+    """A frame of a scene that was never seen before."""
+    return Seen(content, backdrop=Backdrop.of(content), depicted=content)
 
 
 def followed(content: Floats, before: Floats, moved: Places) -> Floats:
@@ -161,20 +177,36 @@ def _before_a_still_camera(content: Floats, before: Floats, behind: Backdrop, fo
 
 
 def _acted_on(
-    content: Floats, before: Floats, behind: Backdrop, found: _Found, fate: _Fate, flow: Tensor, lent: Places
+    content: Floats,
+    before: Floats,
+    behind: Backdrop,
+    found: _Found,
+    fate: _Fate,
+    flow: Tensor,
+    lent: Places,
+    lacking: Floats,
 ) -> Motion:
-    """The motion that the painting is to make: `flow`, partly to places that have `lent` something."""
+    """The motion that the painting is to make: `flow`, partly to places that have `lent` something; so much of it is
+    `lacking`, (H, W), that what is there has to be painted anew."""
     left = chosen(fate.moved, content - remap(before, flow), FOLLOW * (content - before))
     change = chosen(fate.again, changes(content, behind.content), to_paint(left, fate.moved))
     kept = _tensor(~fate.moved | fate.again)
     whole = _tensor(~seam(fate.along, found.speed))
     return Motion(
         flow,
-        torch.maximum(_tensor(~(fate.hidden | lent)), kept),
+        torch.maximum(_tensor(~(fate.hidden | lent)), kept) * _tensor(1 - lacking),
         torch.maximum(found.motion.confidence, kept) * whole,
         _tensor(fate.moved),
         torch.from_numpy(np.ascontiguousarray(change.transpose(2, 0, 1)[None], np.float32) / 255),
     )
+
+
+def _carried_on(depicted: Floats, content: Floats, change: Tensor, anew: Floats) -> Floats:
+    """What a painting is of that was moved and is of this (H, W, 3), when it has taken on a `change` of the `content`,
+    as much of it was painted `anew`, (H, W), as is said, and a frame's iterations have done their part."""
+    depicted = depicted + 255 * change[0].permute(1, 2, 0).numpy()
+    depicted += (content - depicted) * (1 - (1 - MENDING) * (1 - anew))[..., None]
+    return depicted
 
 
 def _recall(

@@ -39,7 +39,7 @@ from nst_video.revealed import Backdrop, Revealed, borrow, changes, same
 
 FOLLOW = 0.05
 """How much of its difference the content takes on per frame where nothing but noise is seen."""
-SLACK = 4.0
+SLACK = 2.0
 """Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
 whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
 PANNED = 0.08
@@ -55,9 +55,9 @@ BLACK = 24.0
 ALIKE = 25.0
 """Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
 on a plain wall any flow will do, and a hole there would show."""
-ANEW = (0.2, 0.6)
-"""How much of what a painting misses is painted anew in every frame, of those seen whole and at half the size. At once it
-would flicker; at half the size flow loses more, and one iteration mends nothing."""
+ANEW = (0.15, 0.6)
+"""How much of what a painting misses is painted anew in every frame, of those seen whole and at half the size: at once,
+it would flicker. At half the size flow loses more, and one iteration mends nothing."""
 MENDING = 0.1
 """How much of it the iterations are taken to mend in every frame."""
 CUT = 0.25
@@ -75,9 +75,9 @@ class Seen:
     eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since
     the frame before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered;
     stirred: the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion`
-    is; where something is only lent, nothing has; depicted: what the painting is of, (H, W, 3), as far as flow has moved
-    it rightly the content, None where nothing has been remembered; half: this at half the size, if no more was looked
-    at: then `earlier` is empty, the backdrop of that size and what is `depicted` only there.
+    is; where something is only lent, nothing has; depicted: what its painting is of, (H, W, 3), the content where flow
+    has been right, None where nothing has been remembered; half: this at half the size, if no more was looked at: then
+    `earlier` is empty, the backdrop of that size, and `depicted` only there.
     """
 
     content: Floats

@@ -55,7 +55,7 @@ BLACK = 24.0
 ALIKE = 25.0
 """Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
 on a plain wall any flow will do, and a hole there would show."""
-ANEW = (0.15, 0.6)
+ANEW = (0.12, 0.6)
 """How much of what a painting misses is painted anew in every frame, of those seen whole and at half the size: at once,
 it would flicker. At half the size flow loses more, and one iteration mends nothing."""
 MENDING = 0.1
@@ -119,7 +119,7 @@ def see(
     fresh, depicted = fate.hidden | fate.again | lent, remap(before.depicted, flow)
     lacking = np.where(fresh, np.float32(0), ANEW[scale > 1] * missed(content - depicted))
     motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lent, lacking)
-    depicted = _carried_on(depicted, content, motion.change, np.where(fresh, np.float32(1), lacking))
+    depicted += (content - depicted) * np.where(fresh, np.float32(1), 1 - (1 - MENDING) * (1 - lacking))[..., None]
     own = flow if found.camera is None else flow - found.camera
     shown = followed(content, before.content, fate.moved)
     backdrop, renewed = Backdrop.of(shown), np.ones_like(lent)
@@ -199,14 +199,6 @@ def _acted_on(
         _tensor(fate.moved),
         torch.from_numpy(np.ascontiguousarray(change.transpose(2, 0, 1)[None], np.float32) / 255),
     )
-
-
-def _carried_on(depicted: Floats, content: Floats, change: Tensor, anew: Floats) -> Floats:
-    """What a painting is of that was moved and is of this (H, W, 3), when it has taken on a `change` of the `content`,
-    as much of it was painted `anew`, (H, W), as is said, and a frame's iterations have done their part."""
-    depicted = depicted + 255 * change[0].permute(1, 2, 0).numpy()
-    depicted += (content - depicted) * (1 - (1 - MENDING) * (1 - anew))[..., None]
-    return depicted
 
 
 def _recall(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nst_video.change import CORE, FAST, changed, to_paint
+from nst_video.change import CORE, FAST, MENDED, UNLIKE, changed, missed, to_paint
 from nst_video.fields import Floats
 from nst_video.revealed import Backdrop
 
@@ -75,3 +75,19 @@ def test_a_light_is_painted_whole_and_of_the_rest_what_is_large_and_moved() -> N
         painted = to_paint(detail, ~nowhere)[30:34, 46:50].mean()
         assert painted == pytest.approx(size - CORE if size > CORE else 0, abs=0.15 * size)
         assert abs(to_paint(detail, nowhere)[30:34, 46:50].mean()) < 0.15 * size
+
+
+def test_noise_and_a_light_are_nothing_that_a_painting_misses() -> None:
+    light = np.linspace(-30, 30, 130, dtype=np.float32)[None, :, None]
+    assert missed(wall() - wall(1)).max() == 0
+    assert missed(wall() - wall(1) + light).max() == 0
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("share", [-0.2, 0.5, 1.4])
+def test_the_more_the_details_differ_the_more_is_missed(share: float, sign: int) -> None:
+    difference = np.zeros_like(wall())
+    difference[:, 60:66] = sign * (MENDED + share * (UNLIKE - MENDED)) / 0.88  # the rest of it passes for a light
+    arm = missed(difference)[:, 62:64]
+    assert arm.mean() == pytest.approx(np.clip(share, 0, 1), abs=0.15)
+    assert missed(difference)[:, :40].max() == 0

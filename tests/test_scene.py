@@ -370,3 +370,62 @@ def test_a_camera_moves_if_the_border_and_the_middle_do(border: float, middle: f
     motion = see(textured(), first, Given()).motion
     assert motion is not None
     assert bool(motion.moved.all()) == moves
+
+
+class _Blind(FlowEstimator):
+    """Sees nothing move, there or back."""
+
+    def __call__(self, previous: Pixels, current: Pixels, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+        return torch.zeros(1, 2, *current.shape), torch.zeros(1, 2, *current.shape)
+
+
+LEAVES = np.s_[30:66, 40:60]
+"""Where something has been in the first frame."""
+
+
+def left_behind(scale: float = 1.0, frames: int = 9) -> list[Seen]:
+    """Something dark that leaves, of which flow knows nothing."""
+    ground = textured(96, 128, seed=3)
+    first = ground.copy()
+    first[LEAVES] = 20
+    seen = [see(first, None, _Blind(), scale=scale)]
+    for _ in range(frames - 1):
+        seen.append(see(ground, seen[-1], _Blind(), scale=scale))
+    return seen
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_what_flow_leaves_behind_fades(scale: int) -> None:
+    """It stayed: there and back agreed that it had not moved, and only the content's difference was added to it."""
+    kept = torch.ones(96, 128)
+    for one in left_behind(scale)[1:]:
+        assert one.motion is not None
+        assert one.motion.visible.min() > 0  # at once it would flicker
+        kept *= one.motion.visible[0, 0]
+    assert kept[LEAVES].mean() < (0.7, 0.4)[scale - 1]
+    kept[28:68, 38:62] = 1
+    assert kept.min() == 1
+
+
+def test_what_has_faded_is_not_painted_anew_for_ever() -> None:
+    late = left_behind(frames=40)[-1]
+    assert late.motion is not None
+    assert late.motion.visible.min() == 1
+    assert late.depicted is not None
+    assert np.abs(late.depicted - late.content).max() < 12
+
+
+def test_where_flow_is_right_a_painting_is_of_what_is_there() -> None:
+    frames = [textured(96, 160, seed=3)[:, i : 128 + i] for i in range(0, 24, 3)]
+    last = watch(frames)[-1]
+    assert last.depicted is not None
+    assert np.abs(last.depicted - last.content)[10:-10, 20:-20].mean() < 4
+    assert last.motion is not None
+    assert last.motion.visible[..., 10:-10, 20:-20].mean() > 0.99
+
+
+def test_a_light_that_is_switched_on_paints_nothing_anew() -> None:
+    dark = np.asarray(textured() * 0.7, np.uint8)
+    seen = watch([dark, dark, np.asarray(dark * 1.15, np.uint8)])
+    assert seen[-1].motion is not None
+    assert seen[-1].motion.visible.mean() > 0.99

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst_video.fields import Floats
+from nst_video.fields import WINDOW, Floats
 from nst_video.frame import Pixels
 from nst_video.spline import Spline, in_bands, look_up, put_together
 
@@ -38,6 +38,14 @@ DESCENT, REFINEMENT = (5, 6), (1, 0)
 takes a quarter of the time. A sixth step makes up for that by films' warping error, not by ground truth."""
 SMALL = 40_000
 """Pixels: of fewer a thread takes as much time as it saves, and more from the painting beside it."""
+UNCHANGED = 3
+"""Grey levels, averaged over `WINDOW`, by which small pictures differ where nothing is taken to have moved."""
+MARGIN = 24
+"""Pixels around all that has changed that are looked at with it."""
+EDGE = 6
+"""Pixels: if what has changed is so near to three of the picture's sides, a camera may have moved;"""
+SHIFTED = 0.04
+"""or if all the rest has moved by so many pixels: half of what tells a camera that does (see scene.py)."""
 STILL = 0.25
 """Below this many pixels of motion a still camera's pixel is kept as it is: repeated interpolation would blur it."""
 
@@ -75,7 +83,18 @@ class FlowEstimator:
         self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Grey frames (H, W) → the backward flow, current to previous, and the opposite one; on the CPU. scale: by how
-        much the frames were larger."""
+        much the frames were larger: if they were, only what has changed is searched."""
+        if scale == 1:
+            backward, forward = self._between(previous, current, scale)
+        else:
+            backward, forward = np.zeros((2, *current.shape, 2), np.float32)
+            part = _changed(previous, current)
+            if previous[part].size:
+                pieces = np.ascontiguousarray(previous[part]), np.ascontiguousarray(current[part])
+                backward[part], forward[part] = self._between(*pieces, scale)
+        return flow_tensor(backward), flow_tensor(forward)
+
+    def _between(self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float) -> tuple[Floats, Floats]:
         for search in (self._there, self._back):
             search.setGradientDescentIterations(DESCENT[scale > 1])
             search.setVariationalRefinementIterations(REFINEMENT[scale > 1])
@@ -87,8 +106,33 @@ class FlowEstimator:
                 coming = beside.submit(_searched, *there)
                 backward, forward = _searched(*back), coming.result()
         near, far, believed = _halved(backward), _halved(forward), ASTRAY / scale**3
-        flow = _supported(backward, near, far, current, believed)
-        return flow_tensor(flow), flow_tensor(_supported(forward, far, near, previous, believed))
+        return _supported(backward, near, far, current, believed), _supported(forward, far, near, previous, believed)
+
+
+def _changed(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """The rows and columns of all that has changed, and some around; all of them if a camera may have moved."""
+    changed = cv2.blur(cv2.absdiff(previous, current), (WINDOW, WINDOW)) > UNCHANGED
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    if not len(rows):
+        part, sides = (slice(0), slice(0)), 0
+    else:
+        (top, left), (bottom, right) = (rows[0], columns[0]), (rows[-1] + 1, columns[-1] + 1)
+        part = slice(max(0, top - MARGIN), bottom + MARGIN), slice(max(0, left - MARGIN), right + MARGIN)
+        height, width = changed.shape
+        sides = sum(end < EDGE for end in (top, left, height - bottom, width - right))
+    if sides >= 3 or _shift(previous, current, part) > SHIFTED:
+        return slice(None), slice(None)
+    return part
+
+
+def _shift(previous: NDArray[np.uint8], current: NDArray[np.uint8], but: tuple[slice, slice]) -> float:
+    """By how many pixels all `but` a part has moved, as a whole: a step of Lucas & Kanade (IJCAI 1981), of every second
+    row and column."""
+    slopes = np.stack(cv2.spatialGradient(current)).astype(np.float32) / 8
+    slopes[:, *but] = 0
+    slopes = slopes[:, ::2, ::2].reshape(2, -1)
+    difference = (current[::2, ::2].astype(np.float32) - previous[::2, ::2]).ravel()
+    return float(np.hypot(*np.linalg.solve(slopes @ slopes.T + np.eye(2), slopes @ difference)))
 
 
 def _dense_inverse_search() -> cv2.DISOpticalFlow:

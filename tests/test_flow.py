@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nst_video.flow import (
+    MARGIN,
     STILL,
     FlowEstimator,
     agreed,
@@ -308,3 +309,79 @@ def test_the_flow_is_the_same_wherever_its_pictures_lie_in_memory() -> None:
     first = flows()
     for _ in range(60):
         assert all(torch.equal(one, other) for one, other in zip(flows(), first, strict=True))
+
+
+def patch(x: int, y: int = 40) -> NDArray[np.uint8]:
+    """Something textured before a textured wall."""
+    picture = cv2.cvtColor(blobs(120, 160, seed=3), cv2.COLOR_RGB2GRAY) // 2
+    picture[y : y + 30, x : x + 30] = cv2.cvtColor(blobs(30, 30, seed=8), cv2.COLOR_RGB2GRAY) // 2 + 120
+    return np.asarray(picture, np.uint8)
+
+
+def test_at_half_the_size_only_what_has_changed_is_searched() -> None:
+    parts = list[tuple[int, ...]]()
+
+    class Noted(FlowEstimator):
+        def _between(
+            self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float
+        ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            parts.append(previous.shape)
+            return super()._between(previous, current, scale)
+
+    before, after = patch(60), patch(63)
+    backward, forward = Noted()(before, after, 2.0)
+    ((height, width),) = parts
+    assert 30 + 2 * MARGIN <= height <= 36 + 2 * MARGIN
+    assert 33 + 2 * MARGIN <= width <= 39 + 2 * MARGIN
+    inside = (slice(46, 64), slice(70, 86))
+    for flow, way in ((backward, -3), (forward, 3)):
+        assert flow[0, 0][inside].median().item() == pytest.approx(way, abs=0.3)
+        outside = flow.clone()
+        outside[:, :, 34 - MARGIN : 76 + MARGIN, 54 - MARGIN : 99 + MARGIN] = 0
+        assert not outside.any()
+    whole, _ = FlowEstimator()._between(before, after, 2.0)
+    assert np.abs(whole[inside] - backward[0].permute(1, 2, 0).numpy()[inside]).max() < 0.5
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 130), (90, 0), (90, 130)])
+def test_what_changes_in_a_corner_is_searched_there(place: tuple[int, int]) -> None:
+    before = patch(60)
+    after, rows, columns = before.copy(), slice(place[0], place[0] + 30), slice(place[1], place[1] + 30)
+    after[rows, columns] = np.roll(before, 2, axis=1)[rows, columns]
+    backward, _ = FlowEstimator()(before, after, 2.0)
+    assert backward[0, 0, rows, columns][10:-10, 10:-10].median().item() == pytest.approx(-2, abs=0.6)
+    assert backward.shape == (1, 2, 120, 160)
+
+
+def test_nothing_is_searched_where_nothing_has_changed() -> None:
+    class Never(FlowEstimator):
+        def _between(self, *_: object) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            raise AssertionError
+
+    noise = np.random.default_rng(0).normal(0, 1.5, (120, 160))
+    noisy = np.asarray(np.rint(patch(60) + noise), np.uint8)
+    assert not Never()(patch(60), noisy, 2.0)[0].any()
+    with pytest.raises(AssertionError):
+        Never()(patch(60), noisy)  # seen whole, the slightest motion may add up
+
+
+def test_a_camera_that_moves_is_searched_for_everywhere() -> None:
+    """What has changed reaches three sides; the fourth has nothing that could change."""
+    picture = np.asarray(cv2.cvtColor(blobs(120, 200, seed=3), cv2.COLOR_RGB2GRAY), np.uint8)
+    picture[:60] = 128
+    here, there = picture[:, :160].copy(), picture[:, 2:162].copy()
+    found, whole = FlowEstimator()(here, there, 2.0)[0], FlowEstimator()._between(here, there, 2.0)[0]
+    assert np.array_equal(found[0].permute(1, 2, 0).numpy(), whole)
+    assert found[0, 0, 70:110, 20:140].median().item() == pytest.approx(2, abs=0.2)
+
+
+def test_a_camera_that_moves_too_slowly_to_change_anything_is_searched_for_everywhere() -> None:
+    rough = cv2.GaussianBlur(np.random.default_rng(2).normal(0, 200, (120, 160)), (0, 0), 6) + 128
+    here = np.asarray(np.rint(rough), np.uint8)
+    for shift, searched in ((0.12, True), (0.02, False)):
+        matrix = np.array([[1, 0, -shift], [0, 1, 0]])
+        there = np.asarray(
+            np.rint(cv2.warpAffine(rough, matrix, (160, 120), borderMode=cv2.BORDER_REPLICATE)), np.uint8
+        )
+        assert np.abs(there.astype(int) - here).max() <= 3
+        assert FlowEstimator()(here, there, 2.0)[0].any().item() == searched

@@ -280,6 +280,8 @@ def test_what_a_still_camera_has_seen_before_is_known_again() -> None:
     backdrop = seen[-1].backdrop
     assert backdrop is not None
     assert np.abs(backdrop.content[20:-20, 80:86] - background[20:-20, 80:86]).max() < 6  # behind the bar
+    assert seen[-1].depicted is not None
+    assert np.abs(seen[-1].depicted - frames[-1])[revealed.again[0, 0].numpy() > 0].max() < 0.01
 
 
 def test_what_comes_to_light_in_a_shadow_is_known_again() -> None:

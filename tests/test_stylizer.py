@@ -442,6 +442,25 @@ def test_a_wall_that_looks_as_before_is_no_hole_whatever_the_flow_says(monkeypat
     assert after.image[patch].std(dim=(2, 3)).mean() > 0.5 * state.image[patch].std(dim=(2, 3)).mean() > 0.01
 
 
+def test_what_flow_leaves_behind_fades_from_the_painting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something dark goes by, of which flow knows nothing; one iteration a frame does not paint over where it was."""
+    frames = [CONTENT // 2 + 64 for _ in range(14)]
+    for i, frame in enumerate(frames):
+        frame[14:34, 4 + i : 16 + i] -= 60
+
+    def last(film: list[Pixels]) -> Pixels:
+        stylizer, state, nothing = make(iterations=1, first_iterations=20), None, torch.zeros(1, 2, 48, 64)
+        monkeypatch.setattr(stylizer, "_flow", Given(nothing, nothing))
+        for frame in film:
+            painted, state = stylizer.step(frame, StyleSettings(), state)
+        return np.asarray(cv2.GaussianBlur(painted.pixels, (0, 0), 3)[10:38], np.uint8)
+
+    wanted = last(frames[-1:] * len(frames))
+    left = difference(last(frames), wanted)
+    monkeypatch.setattr("nst_video.scene.ANEW", (0, 0))
+    assert left < 0.8 * difference(last(frames), wanted)
+
+
 def test_a_still_scene_does_not_fade_over_many_frames() -> None:
     """Known faults of other tools: a still background darkens, moments forget their age, pictures turn to NaN."""
     stylizer = make(iterations=2, first_iterations=20)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst_video.fields import Floats, Places, averaged, chosen, mean_colour
+from nst_video.fields import Floats, Places, averaged, chosen, in_colours, mean_colour
 
 SAME = 8.0
 """Grey levels by which a place may differ from what it was, noise left out."""
@@ -97,7 +97,7 @@ def unshaded(content: Floats, as_before: Floats) -> Floats:
     """By how much a content (H, W, 3) has changed, but for what a light or a shadow may do to it."""
     difference = content - as_before
     light = mean_colour(averaged(difference)) / np.maximum(mean_colour(averaged(as_before)), 1)
-    return np.asarray(difference - np.clip(light, -SHADE, SHADE)[..., None] * as_before, np.float32)
+    return np.asarray(difference - in_colours(np.clip(light, -SHADE, SHADE)) * as_before, np.float32)
 
 
 def same(content: Floats, as_before: Floats) -> Places:
@@ -136,7 +136,7 @@ def borrow(then: Floats, now: Floats, hidden: Places) -> tuple[Floats, Places]:
         if not weight[here].any():
             continue
         difference, share = now[here] - then[there], _mean(weight[here]) + 1e-6
-        light = _mean(weight[here][..., None] * difference) / share[..., None]
+        light = _mean(in_colours(weight[here]) * difference) / in_colours(share)
         details = _mean(weight[here] * _level(difference - light)) / share
         fits = hidden[here] & ~found[here] & (details + LIGHT * _level(light) < ALIKE)
         found[here] |= fits

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nst_video.change import changed, missed, seam, to_paint
-from nst_video.fields import Floats, Places, averaged, chosen, length, mean_colour, median
+from nst_video.fields import Floats, Places, averaged, chosen, in_colours, length, mean_colour, median
 from nst_video.flow import (
     HIDDEN,
     STILL,
@@ -119,7 +119,8 @@ def see(
     fresh, depicted = fate.hidden | fate.again | lent, remap(before.depicted, flow)
     lacking = np.where(fresh, np.float32(0), ANEW[scale > 1] * missed(content - depicted))
     motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lent, lacking)
-    depicted += (content - depicted) * np.where(fresh, np.float32(1), 1 - (1 - MENDING) * (1 - lacking))[..., None]
+    mended = np.where(fresh, np.float32(1), 1 - (1 - MENDING) * (1 - lacking))
+    depicted += (content - depicted) * in_colours(mended)
     own = flow if found.camera is None else flow - found.camera
     shown = followed(content, before.content, fate.moved)
     backdrop, renewed = Backdrop.of(shown), np.ones_like(lent)

@@ -84,7 +84,8 @@ def to_paint(difference: Floats, moved: Places) -> Floats:
 
 def missed(difference: Floats) -> Floats:
     """How much of what is there a painting misses, 0 to 1, (H, W), that is of something that differs so from it, (H, W,
-    3). A light is added to it anyway, and what seems to be one beside something large is none."""
+    3). A light is added to it anyway; the middle of what is wider than three of its squares passes for one, too. What
+    seems to be one beside something large is none."""
     level = averaged(difference)
     detail = mean_colour(np.minimum(np.abs(level), np.abs(level - _light(difference))))
     return np.asarray(np.clip((detail - MENDED) / (UNLIKE - MENDED), 0, 1), np.float32)

@@ -39,7 +39,7 @@ takes a quarter of the time. A sixth step makes up for that by films' warping er
 SMALL = 40_000
 """Pixels: of fewer a thread takes as much time as it saves, and more from the painting beside it."""
 UNCHANGED = 3
-"""Grey levels, averaged over `WINDOW`, by which small pictures differ where nothing is taken to have moved."""
+"""Whole grey levels, averaged over `WINDOW`, by which small pictures differ where nothing is taken to have moved."""
 MARGIN = 24
 """Pixels around all that has changed that are looked at with it."""
 EDGE = 6
@@ -54,8 +54,9 @@ STILL = 0.25
 class Motion:
     """How a frame has moved since the one before, every mask in [0, 1].
 
-    flow: backward; visible: what was there before; confidence: what can be held on to; moved: what is not just as it
-    was; change: of the content beyond its motion, (1, 3, H, W), of 1.
+    flow: backward; visible: what was there before, less what its painting misses of what is there: 0 only where it was
+    hidden; confidence: what can be held on to; moved: what is not just as it was; change: of the content beyond its
+    motion, (1, 3, H, W), of 1.
     """
 
     flow: Tensor
@@ -83,7 +84,7 @@ class FlowEstimator:
         self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Grey frames (H, W) → the backward flow, current to previous, and the opposite one; on the CPU. scale: by how
-        much the frames were larger: if they were, only what has changed is searched."""
+        much the frames were larger: if they were, only what has changed is searched, as long as the rest rests."""
         if scale == 1:
             backward, forward = self._between(previous, current, scale)
         else:

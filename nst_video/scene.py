@@ -59,7 +59,7 @@ ANEW = (0.12, 0.6)
 """How much of what a painting misses is painted anew in every frame, of those seen whole and at half the size: at once,
 it would flicker. At half the size flow loses more, and one iteration mends nothing."""
 MENDING = 0.1
-"""How much of it the iterations are taken to mend in every frame."""
+"""How much of it the iterations are taken to mend in every frame. What is painted anew is held on to like the rest."""
 CUT = 0.25
 """A frame of which more than this share cannot be found in the one before is another scene."""
 MISSING = 0.003
@@ -70,14 +70,14 @@ MISSING = 0.003
 class Seen:
     """A frame as the scene shows it.
 
-    content: (H, W, 3), 0 to 255; motion: since the frame before, None where that is none or of another scene;
-    recalled: since earlier frames, each believed only where all nearer ones are hidden (Ruder et al., GCPR 2016,
-    eq. 9), by how many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since
-    the frame before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered;
-    stirred: the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion`
-    is; where something is only lent, nothing has; depicted: what its painting is of, (H, W, 3), the content where flow
-    has been right, None where nothing has been remembered; half: this at half the size, if no more was looked at: then
-    `earlier` is empty, the backdrop of that size, and `depicted` only there.
+    content: (H, W, 3), 0 to 255; motion: since the frame before, None where that is none or of another scene; recalled:
+    since earlier frames, each believed only where all nearer ones are hidden (Ruder et al., GCPR 2016, eq. 9), by how
+    many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since the frame
+    before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered; stirred:
+    the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion` is; where
+    something is only lent, nothing has; depicted: what its painting is of, (H, W, 3), the content where flow has been
+    right (what is added of the content hides little), None where nothing has been remembered; half: this at half the
+    size, if no more was looked at: then `earlier` is empty, the backdrop of that size, and `depicted` only there.
     """
 
     content: Floats

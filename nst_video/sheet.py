@@ -42,7 +42,8 @@ class Sheet:
 
     def moved(self, painting: Tensor, flow: Tensor, visible: Tensor) -> tuple[Tensor, Sheet]:
         """The last `painting` (1, 3, H, W), moved along `flow` as far as it is `visible`, and where that is on the
-        sheet. Beside a tear it is moved by linear steps: splines would take something from across."""
+        sheet: what is only partly visible is painted anew bit by bit, and taken from there for the last time. Beside a
+        tear it is moved by linear steps: splines would take something from across."""
         torn = _torn(self.places)
         parts = torch.cat((painting, self.places, self.whole * (1 - torn), torn), dim=1)
         soft, there, whole, torn = torch.split(backward_warp(parts, flow), [3, 2, 1, 1], dim=1)

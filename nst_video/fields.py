@@ -12,6 +12,7 @@ Floats = NDArray[np.float32]
 Places = NDArray[np.bool_]
 """(H, W), True where something holds."""
 
+THIRDS = np.full((1, 3), 1 / 3)
 WINDOW = 5
 """Side of the square, in pixels, over which differences are averaged to tell a change from noise."""
 
@@ -40,7 +41,7 @@ def median(field: Floats) -> float:
 
 def mean_colour(field: Floats) -> Floats:
     """The mean of three colours, (H, W)."""
-    return np.asarray(cv2.transform(field, np.full((1, 3), 1 / 3)), np.float32)
+    return np.asarray(cv2.transform(field, THIRDS), np.float32)
 
 
 def in_colours(field: Floats) -> Floats:

@@ -1,8 +1,7 @@
-"""What is to be painted where something was hidden until now: what was there before it was hidden, or what looks alike.
+"""What was there where something was hidden until now, if a still camera has seen it before.
 
-A hole that is painted anew stays pale: Gram matrices are of the whole picture, which has all the strokes that they ask
-for. So it begins with strokes: with those that were there, if a still camera has seen the place before, or else with
-those of another place that looks like it.
+A hole that is painted anew is pale for a while: Gram matrices are of the whole picture, which has most of the strokes
+that they ask for. So it begins with those that were there.
 """
 
 from __future__ import annotations
@@ -25,15 +24,6 @@ RESTED = 10
 """Frames that a place has to rest, looking like what is behind everything, to be taken for it."""
 SETTLED = 100
 """Frames that a thing has to rest before a still camera to become a part of what is behind everything that moves."""
-SHIFTS = (1 / 6, 1 / 3)
-"""How far away another place is looked for, as shares of the picture's sides: few, so that what is borrowed
-hangs together."""
-AROUND = 33
-"""Side of the square, in pixels, over which places are compared with others."""
-LIGHT = 0.25
-"""So much counts a difference of the light; details have to agree."""
-ALIKE = 6.0
-"""Grey levels by which places may differ, on average, for one to borrow from the other."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +64,11 @@ class Backdrop:
 class Revealed:
     """What has come to light since the frame before, each (1, 1, H, W), 0 or 1.
 
-    again: what is there as a still camera has seen it before; lent: where the flow leads to a place that looks alike,
-    not to where a thing has come from; open: where the backdrop is seen; renewed: where it is taken from the frame.
+    again: what is there as a still camera has seen it before; open: where the backdrop is seen; renewed: where it is
+    taken from the frame.
     """
 
     again: Tensor
-    lent: Tensor
     open: Tensor
     renewed: Tensor
 
@@ -114,46 +103,3 @@ def faint(difference: Floats) -> Places:
     """Where a difference (H, W, 3) is none but noise."""
     red, green, blue = cv2.split(np.abs(averaged(difference)))
     return np.asarray(np.maximum(np.maximum(red, green), blue) < SAME)
-
-
-def borrow(then: Floats, now: Floats, hidden: Places) -> tuple[Floats, Places]:
-    """For the `hidden` places of `now` (H, W, 3), a flow (H, W, 2), in whole pixels, to places of `then` that look
-    alike; and where there are any."""
-    height, width = hidden.shape
-    flow, found = np.zeros((height, width, 2), np.float32), np.zeros_like(hidden)
-    weight = hidden.astype(np.float32)
-    for across, down in _shifts(width, height):
-        left = hidden & ~found
-        rows, columns = np.flatnonzero(left.any(axis=1)), np.flatnonzero(left.any(axis=0))
-        if not len(rows):
-            break
-        top, bottom, start, end = rows[0] - AROUND, rows[-1] + AROUND, columns[0] - AROUND, columns[-1] + AROUND
-        here = (
-            slice(max(0, -down, top), max(0, min(height, height - down, bottom))),
-            slice(max(0, -across, start), max(0, min(width, width - across, end))),
-        )
-        there = slice(here[0].start + down, here[0].stop + down), slice(here[1].start + across, here[1].stop + across)
-        if not weight[here].any():
-            continue
-        difference, share = now[here] - then[there], _mean(weight[here]) + 1e-6
-        light = _mean(in_colours(weight[here]) * difference) / in_colours(share)
-        details = _mean(weight[here] * _level(difference - light)) / share
-        fits = hidden[here] & ~found[here] & (details + LIGHT * _level(light) < ALIKE)
-        found[here] |= fits
-        flow[here][fits] = across, down
-    return flow, found
-
-
-def _level(difference: Floats) -> Floats:
-    """The size of a difference (H, W, 3), its colours' mean."""
-    return mean_colour(np.abs(difference))
-
-
-def _mean(field: Floats) -> Floats:
-    return averaged(field, AROUND)
-
-
-def _shifts(width: int, height: int) -> list[tuple[int, int]]:
-    """Pixels across and down, in the order in which they are tried."""
-    ways = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)]
-    return [(round(x * share * width), round(y * share * height)) for share in SHIFTS for x, y in ways]

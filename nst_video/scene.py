@@ -26,7 +26,6 @@ from nst_video.flow import (
     Motion,
     agreed,
     astray,
-    flow_tensor,
     grey,
     inside,
     motion_boundaries,
@@ -35,7 +34,7 @@ from nst_video.flow import (
     way_back,
 )
 from nst_video.frame import Pixels
-from nst_video.revealed import Backdrop, Revealed, borrow, changes, same
+from nst_video.revealed import Backdrop, Revealed, changes, same
 
 FOLLOW = 0.05
 """How much of its difference the content takes on per frame where nothing but noise is seen."""
@@ -74,8 +73,8 @@ class Seen:
     since earlier frames, each believed only where all nearer ones are hidden (Ruder et al., GCPR 2016, eq. 9), by how
     many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since the frame
     before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered; stirred:
-    the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion` is; where
-    something is only lent, nothing has; depicted: what its painting is of, (H, W, 3), the content where flow has been
+    the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion` is;
+    depicted: what its painting is of, (H, W, 3), the content where flow has been
     right (what is added of the content hides little), None where nothing has been remembered; half: this at half the
     size, if no more was looked at: then `earlier` is empty, the backdrop of that size, and `depicted` only there.
     """
@@ -114,23 +113,22 @@ def see(
         fate = _before_a_still_camera(content, before.content, before.backdrop, found, scale)
     else:
         fate = _before_a_moving_camera(found)
-    elsewhere, lent = borrow(before.content, content, fate.new)
-    flow = torch.where(_tensor(lent) > 0, flow_tensor(elsewhere), found.motion.flow * _tensor(fate.along))
-    fresh, depicted = fate.hidden | fate.again | lent, remap(before.depicted, flow)
+    flow = found.motion.flow * _tensor(fate.along)
+    fresh, depicted = fate.hidden | fate.again, remap(before.depicted, flow)
     lacking = np.where(fresh, np.float32(0), ANEW[scale > 1] * missed(content - depicted))
-    motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lent, lacking)
+    motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lacking)
     mended = np.where(fresh, np.float32(1), 1 - (1 - MENDING) * (1 - lacking))
     depicted += (content - depicted) * in_colours(mended)
     own = flow if found.camera is None else flow - found.camera
     shown = followed(content, before.content, fate.moved)
-    backdrop, renewed = Backdrop.of(shown), np.ones_like(lent)
+    backdrop, renewed = Backdrop.of(shown), np.ones_like(fresh)
     if found.camera is None:
         backdrop, renewed = before.backdrop.after(shown, fate.moved, fate.along, fate.again)
-    revealed = Revealed(_tensor(fate.again), _tensor(lent), _tensor(backdrop.open), _tensor(renewed))
+    revealed = Revealed(_tensor(fate.again), _tensor(backdrop.open), _tensor(renewed))
     earlier = (before.content, *before.earlier)[: max(memory, default=0)]
     hidden = (motion.visible == 0).float()
     recalled = tuple(_recall(earlier, sorted(set(memory) - {1}), hidden, pixels, estimator, scale))
-    return Seen(shown, motion, recalled, earlier, revealed, backdrop, own * _tensor(~lent), depicted)
+    return Seen(shown, motion, recalled, earlier, revealed, backdrop, own, depicted)
 
 
 def _for_the_first_time(content: Floats) -> Seen:
@@ -151,30 +149,28 @@ class _Fate(NamedTuple):
     """What has happened where, each (H, W).
 
     moved: something is to be done; along: that follows the flow; hidden: it was not to be seen before; again: it is
-    what was seen behind, before that; new: it was never seen, or cannot be followed.
+    what was seen behind, before that.
     """
 
     moved: Places
     along: Places
     hidden: Places
     again: Places
-    new: Places
 
 
 def _before_a_moving_camera(found: _Found) -> _Fate:
     """Everything follows the flow."""
     hidden = ~_mask(found.motion.visible)
     everywhere = np.ones_like(hidden)
-    return _Fate(everywhere, everywhere, hidden, ~everywhere, hidden)
+    return _Fate(everywhere, everywhere, hidden, ~everywhere)
 
 
 def _before_a_still_camera(content: Floats, before: Floats, behind: Backdrop, found: _Found, scale: float) -> _Fate:
-    """What has changed and cannot be followed is new, however like its surroundings it is, or was seen `behind`."""
+    """What has changed and cannot be followed, however like its surroundings it is, may have been seen `behind`."""
     seen, moved, along, alike = changed(content, before, behind, found.there, found.speed, scale)
     hidden = moved & ~_mask(found.motion.visible) & (along | ~same(content, before))
-    new = hidden | seen & ~_mask(found.consistent)
-    again = new & alike
-    return _Fate(moved, along & ~again, hidden, again, new & ~again)
+    again = (hidden | seen & ~_mask(found.consistent)) & alike
+    return _Fate(moved, along & ~again, hidden, again)
 
 
 def _acted_on(
@@ -184,18 +180,17 @@ def _acted_on(
     found: _Found,
     fate: _Fate,
     flow: Tensor,
-    lent: Places,
     lacking: Floats,
 ) -> Motion:
-    """The motion that the painting is to make: `flow`, partly to places that have `lent` something; so much of it is
-    `lacking`, (H, W), that what is there has to be painted anew."""
+    """The motion that the painting is to make: `flow`; so much of it is `lacking`, (H, W), that what is there has to be
+    painted anew."""
     left = chosen(fate.moved, content - remap(before, flow), FOLLOW * (content - before))
     change = chosen(fate.again, changes(content, behind.content), to_paint(left, fate.moved))
     kept = _tensor(~fate.moved | fate.again)
     whole = _tensor(~seam(fate.along, found.speed))
     return Motion(
         flow,
-        torch.maximum(_tensor(~(fate.hidden | lent)), kept) * _tensor(1 - lacking),
+        torch.maximum(_tensor(~fate.hidden), kept) * _tensor(1 - lacking),
         torch.maximum(found.motion.confidence, kept) * whole,
         _tensor(fate.moved),
         torch.from_numpy(np.ascontiguousarray(change.transpose(2, 0, 1)[None], np.float32) / 255),

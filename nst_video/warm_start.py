@@ -20,6 +20,9 @@ from nst_video.sheet import Sheet
 
 AROUND = 16
 """Side of the squares, in pixels, whose means make the surroundings of a hole."""
+HELD = 100.0
+"""After so many whole steps, or when it rests, a painting is held on to altogether; before that, as far as it has come:
+what a panning camera brings into view would stay a photograph."""
 REPAINT = 0.2
 """A change of the content by this much makes its painting unripe altogether."""
 FAINT = 0.015 / 255
@@ -58,9 +61,9 @@ def carry(state: State, prepared: Prepared, settings: StyleSettings, masks: Mask
     ripeness = torch.where(prepared.revealed.again > 0, state.backdrop.ripeness, ripeness)
     ripeness = _to_be_repainted(ripeness, motion, visible, settings.blur_cost)
     moments = _carry_moments(state.moments, motion.flow, ripeness if same else ripeness.zero_())
-    begun = torch.maximum(found, _painted_before(prepared.revealed.lent, motion.flow, free))
-    image = torch.lerp(_tinted(content, image, found), image, begun)
-    return Beginning(image, moments, Held(image, confidence) if same else None, sheet)
+    image = torch.lerp(_tinted(content, image, found), image, found)
+    held = Held(image, confidence * (ripeness / min(settings.ripe, HELD)).clamp(max=1))
+    return Beginning(image, moments, held if same else None, sheet)
 
 
 def _moved(

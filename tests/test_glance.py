@@ -245,7 +245,7 @@ def test_all_is_as_large_as_the_frame_and_masks_are_masks(height: int, width: in
     assert seen.revealed is not None
     assert seen.stirred is not None
     revealed, motion = seen.revealed, seen.motion
-    masks = (motion.visible, motion.confidence, motion.moved, revealed.again, revealed.lent, revealed.renewed)
+    masks = (motion.visible, motion.confidence, motion.moved, revealed.again, revealed.renewed)
     for mask in (*masks, revealed.open):
         assert mask.shape == (1, 1, height, width)
         assert 0 <= mask.min() <= mask.max() <= 1

@@ -1,4 +1,4 @@
-"""What is behind what moves, and what is borrowed where nothing was ever seen."""
+"""What is behind what moves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nst_video.revealed import ALIKE, RESTED, SAME, SETTLED, SHADE, Backdrop, borrow, lit_anew, same
+from nst_video.revealed import RESTED, SAME, SETTLED, SHADE, Backdrop, lit_anew, same
 
 EVERYWHERE = np.ones((40, 60), np.bool_)
 NOWHERE = ~EVERYWHERE
@@ -103,33 +103,3 @@ def test_a_light_takes_away_no_more_than_a_shadow_does(much: float) -> None:
     board = np.where(np.indices((40, 60)).sum(0)[..., None] // 4 % 2, grey(220), grey(60))
     assert lit_anew(board * np.float32(1 + SHADE / much), board).all()
     assert not lit_anew(grey(180 * (1 + SHADE * much)), grey(180)).any()
-
-
-@given(top=st.integers(0, 30), left=st.integers(0, 50), height=st.integers(1, 20), width=st.integers(1, 25))
-def test_on_a_plain_wall_every_hole_is_filled_from_within_the_picture(
-    top: int, left: int, height: int, width: int
-) -> None:
-    hidden = NOWHERE.copy()
-    hidden[top : top + height, left : left + width] = True
-    flow, found = borrow(grey(100), grey(101), hidden)
-    assert np.array_equal(found, hidden)
-    y, x = np.nonzero(hidden)
-    down, across = flow[y, x, 1], flow[y, x, 0]
-    assert ((x + across >= 0) & (x + across < 60) & (y + down >= 0) & (y + down < 40)).all()
-    assert (np.hypot(down, across) >= 6).all()  # not from the hole's own edge, which would be drawn out
-
-
-def test_nothing_is_borrowed_from_what_looks_different() -> None:
-    """Another light is no other look; another pattern is."""
-    rough = np.random.default_rng(1).normal(0, 30, (40, 60, 3)).astype(np.float32)
-    hidden = NOWHERE.copy()
-    hidden[10:30, 20:40] = True
-    assert borrow(grey(100), grey(100 + ALIKE), hidden)[1].any()
-    assert not borrow(grey(100), grey(100) + rough, hidden)[1].any()
-    assert not borrow(grey(100), grey(200), hidden)[1].any()
-
-
-def test_without_a_hole_nothing_is_borrowed() -> None:
-    flow, found = borrow(grey(100), grey(100), NOWHERE)
-    assert not found.any()
-    assert not flow.any()

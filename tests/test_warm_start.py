@@ -16,7 +16,7 @@ from nst_video.revealed import Backdrop, Revealed
 from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
 from nst_video.sheet import Sheet
-from nst_video.warm_start import FAINT, REPAINT, _carry_moments, _to_be_repainted, behind, carry
+from nst_video.warm_start import FAINT, REPAINT, Beginning, _carry_moments, _to_be_repainted, behind, carry
 
 
 def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None:
@@ -65,7 +65,7 @@ def test_behind_what_moves_another_painting_has_to_be_painted_again() -> None:
     image, one = torch.full((1, 3, 48, 64), 0.9), torch.ones(1, 1, 48, 64)
     half = one.clone()
     half[..., :32] = 0
-    prepared = Prepared(rough, image, seen, None, revealed=Revealed(one, one, half, half))
+    prepared = Prepared(rough, image, seen, None, revealed=Revealed(one, half, half))
     wall = Behind(torch.full_like(image, 0.1), 90 * one)
     old = StyleSettings()
     state = State(prepared, image, Moments.zero(image), old, {}, wall, Sheet.of(image))
@@ -87,7 +87,7 @@ def test_what_is_in_the_shadow_is_painted_in_the_new_style_too() -> None:
     image, one = torch.full((1, 3, 48, 64), 0.9), torch.ones(1, 1, 48, 64)
     rough = np.full((48, 64, 3), 51, np.uint8)
     seen = Seen(rough.astype(np.float32), backdrop=Backdrop.of(rough.astype(np.float32)))
-    prepared = Prepared(rough, image, seen, None, revealed=Revealed(0 * one, 0 * one, one, 0 * one))
+    prepared = Prepared(rough, image, seen, None, revealed=Revealed(0 * one, one, 0 * one))
     old, wall = StyleSettings(), Behind(torch.full_like(image, 0.1), 90 * one)
     state = State(prepared, image, Moments.zero(image), old, {}, wall, Sheet.of(image))
     assert torch.equal(behind(state, prepared, old, image, 70 * one).image, wall.image)
@@ -95,24 +95,41 @@ def test_what_is_in_the_shadow_is_painted_in_the_new_style_too() -> None:
         assert torch.equal(behind(was, prepared, replace(old, style_scale=2.0), image, 70 * one).image, image)
 
 
-def test_a_hole_begins_with_what_it_is_lent_and_has_all_of_it_to_paint() -> None:
-    """Twelve pixels to the right something looks alike; its strokes are taken, not its ripeness."""
-    image, one = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)), torch.ones(1, 1, 48, 64)
+def followed(ripeness: float, stability: float = 0.5) -> tuple[torch.Tensor, Beginning]:
+    """A painting, dark on the left, of something black: a frame later, when something grey has come to light in it."""
+    image, one = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) / 2, torch.ones(1, 1, 48, 64)
+    image[..., :32] /= 2
     hole = torch.zeros_like(one)
     hole[..., 10:30, 20:40] = 1
-    flow = torch.cat((12 * hole, torch.zeros_like(hole)), dim=1)
-    motion = Motion(flow, 1 - hole, 1 - hole, hole, torch.zeros_like(image))
+    motion = Motion(12 * hole.expand(1, 2, 48, 64), 1 - hole, 1 - hole, hole, torch.zeros_like(image))
     seen = Seen(np.zeros((48, 64, 3), np.float32))
-    moments = replace(Moments.zero(image), ripeness=80 * one)
-    nothing = torch.zeros_like(one)
+    settings, nothing = StyleSettings(stability=stability), torch.zeros_like(one)
     prepared = Prepared(np.zeros((48, 64, 3), np.uint8), torch.zeros_like(image), seen, motion)
-    state = State(prepared, image, moments, StyleSettings(), {}, Behind(image, one), Sheet.of(image))
-    prepared = replace(prepared, revealed=Revealed(nothing, hole, one, one))
-    found = carry(state, prepared, StyleSettings(), Masks([]), follow=True)
+    moments = replace(Moments.zero(image), ripeness=ripeness * one)
+    state = State(prepared, image, moments, settings, {}, Behind(image, one), Sheet.of(image))
+    prepared = replace(prepared, content=hole.expand_as(image) / 2, revealed=Revealed(nothing, one, one))
+    found = carry(state, prepared, settings, Masks([]), follow=True)
     assert found is not None
     assert found.held is not None
-    assert torch.allclose(found.image[..., 10:30, 20:40], image[..., 10:30, 32:52], atol=1e-3)
+    return image, found
+
+
+def test_a_hole_begins_with_its_content_tinted_and_has_all_of_it_to_paint() -> None:
+    image, found = followed(ripeness=80)
+    hole = found.image[..., 10:30, 20:40]
+    assert 0.5 < hole[..., :8].mean() < hole[..., -8:].mean() < 0.85  # as the surroundings are
+    assert hole.std() < 0.1  # no strokes of what was there
     assert not found.moments.ripeness[..., 10:30, 20:40].any()
-    assert not found.held.confidence[..., 10:30, 20:40].any()
     assert torch.allclose(found.image[..., :9, :], image[..., :9, :])
     assert torch.allclose(found.moments.ripeness[..., :9, :], torch.tensor(80.0))
+
+
+@pytest.mark.parametrize(
+    ("ripeness", "stability", "share"), [(0, 0.5, 0), (30, 0.5, 0.3), (100, 0.5, 1), (30, 0.0, 0.3), (30, 1.0, 0.6)]
+)
+def test_a_painting_is_held_on_to_as_far_as_it_is_one(ripeness: float, stability: float, share: float) -> None:
+    """A photograph would stay one."""
+    _, found = followed(ripeness, stability)
+    assert found.held is not None
+    assert torch.allclose(found.held.confidence[..., :9, :], torch.tensor(float(share)))
+    assert not found.held.confidence[..., 10:30, 20:40].any()

@@ -41,7 +41,7 @@ from nst_video.device import Compute
 from nst_video.errors import NstVideoError
 from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask, way_back
 from nst_video.frame import Pixels
-from nst_video.glance import LARGER, enlarged_flow, suffices
+from nst_video.glance import LARGER, WORTH, enlarged_flow, suffices
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
@@ -112,7 +112,8 @@ def main() -> None:
     style = read_picture(args.style)
     network = load_network(args.network, weights=None if args.network == "lite" else args.weights)
     if args.seeing:
-        print_seeing(network, frames, style, args.size)
+        for iterations in (1, WORTH):
+            print_seeing(network, frames, style, args.size, iterations)
         return
     judge, error = Judge(args.weights, style, args.size), WarpingError(frames)
     settings = StyleSettings(stability=args.stability)
@@ -306,11 +307,13 @@ def still_change(results: list[Pixels], frames: list[Pixels]) -> float:
     return float(np.mean(changes)) if changes else math.nan
 
 
-def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, size: int) -> None:
+def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, size: int, iterations: int) -> None:
     """How many milliseconds `live` takes, by the median, to see a frame (flow, masks, what has changed) and to paint it
-    with one iteration (carrying and looking included): alone, and at once, as it does it."""
-    compute = Compute.choose()
-    stylizer = Stylizer(network, [style], compute=compute, size=size, iterations=1, flow=FlowEstimator(), quick=True)
+    with so many iterations (carrying and looking included): alone, and at once, as it does it."""
+    compute, quick = Compute.choose(), suffices("auto", iterations)
+    stylizer = Stylizer(
+        network, [style], compute=compute, size=size, iterations=iterations, flow=FlowEstimator(), quick=quick
+    )
     settings, clock, begun = StyleSettings(), time.perf_counter, len(frames) // 10
     seeing, alone, beside = list[float](), list[float](), list[float]()
     with ThreadPoolExecutor(1) as other:
@@ -326,8 +329,9 @@ def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, s
                 prepared = coming.result()
     see, paint, both = (1000 * float(np.median(times[begun:])) for times in (seeing, alone, beside))
     height, width = frames[0].shape[:2]
+    what = f"{width}x{height}, seen {'at half the size' if quick else 'whole'}, iterations {iterations}"
     share = f"{see:.1f} ms, {see / paint:.0%} of painting"
-    print(f"{width}x{height}: seeing {share} {paint:.1f} ms; painting while the next one is seen {both:.1f} ms")
+    print(f"{what}: seeing {share} {paint:.1f} ms; painting while the next one is seen {both:.1f} ms")
 
 
 def print_flow_errors(folder: Path) -> None:

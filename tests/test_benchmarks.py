@@ -25,6 +25,7 @@ from benchmarks.temporal import (
 )
 from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
+from nst_video.glance import WORTH
 from nst_video.image import to_image
 from nst_video.settings import STYLE_LAYERS, StyleSettings
 from nst_video.weights import load_network
@@ -141,10 +142,13 @@ def test_a_photo_is_repeated_with_noise(tmp_path: Path) -> None:
     assert 1 < np.abs(frames[0].astype(float) - frames[1]).mean() < 4
 
 
-def test_seeing_is_timed_alone_and_beside_the_painting(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("iterations", [1, WORTH])
+def test_seeing_is_timed_alone_and_beside_the_painting(capsys: pytest.CaptureFixture[str], iterations: int) -> None:
     frames = [rough(48, 64, 1)[:, i : i + 48].copy() for i in range(3)]
-    print_seeing(load_network("lite"), frames, blobs(48, 48, 2), 48)
-    seeing, share, painting, both = map(float, re.findall(r"[\d.]+(?=[ %])", capsys.readouterr().out))
+    print_seeing(load_network("lite"), frames, blobs(48, 48, 2), 48, iterations)
+    told = capsys.readouterr().out
+    assert ("seen at half" in told) == (iterations == 1)
+    seeing, share, painting, both = map(float, re.findall(r"[\d.]+(?=[ %])", told.split(":")[1]))
     assert min(seeing, painting, both) > 0
     assert share == pytest.approx(100 * seeing / painting, abs=2)
 

@@ -13,6 +13,7 @@ Places = NDArray[np.bool_]
 """(H, W), True where something holds."""
 
 THIRDS = np.full((1, 3), 1 / 3)
+"""Makes a mean of three colours."""
 WINDOW = 5
 """Side of the square, in pixels, over which differences are averaged to tell a change from noise."""
 

@@ -18,7 +18,7 @@ _TERMS = {"relative": (relative_difference, relative_difference), "paper": (cont
 
 
 class Held(NamedTuple):
-    """The last result, moved to where things are now, (1, 3, H, W), and how far it can be believed, (1, 1, H, W)."""
+    """The last result, moved to where things are now, (1, 3, H, W), and how far it is to be, (1, 1, H, W)."""
 
     image: Tensor
     confidence: Tensor

@@ -58,7 +58,7 @@ ANEW = (0.12, 0.6)
 """How much of what a painting misses is painted anew in every frame, of those seen whole and at half the size: at once,
 it would flicker. At half the size flow loses more, and one iteration mends nothing."""
 MENDING = 0.1
-"""How much of it the iterations are taken to mend in every frame. What is painted anew is held on to like the rest."""
+"""How much of it the iterations are taken to mend in every frame."""
 CUT = 0.25
 """A frame of which more than this share cannot be found in the one before is another scene."""
 MISSING = 0.003
@@ -74,9 +74,9 @@ class Seen:
     many frames ago that was; earlier: the contents of those frames, the last one first; revealed: since the frame
     before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered; stirred:
     the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion` is;
-    depicted: what its painting is of, (H, W, 3), the content where flow has been
-    right (what is added of the content hides little), None where nothing has been remembered; half: this at half the
-    size, if no more was looked at: then `earlier` is empty, the backdrop of that size, and `depicted` only there.
+    depicted: what its painting is of, (H, W, 3), the content where flow has been right (what is added of the content
+    hides little), None where nothing has been remembered; half: this at half the size, if no more was looked at: then
+    `earlier` is empty, the backdrop of that size, and `depicted` only there.
     """
 
     content: Floats
@@ -166,7 +166,7 @@ def _before_a_moving_camera(found: _Found) -> _Fate:
 
 
 def _before_a_still_camera(content: Floats, before: Floats, behind: Backdrop, found: _Found, scale: float) -> _Fate:
-    """What has changed and cannot be followed, however like its surroundings it is, may have been seen `behind`."""
+    """What has changed and cannot be followed is taken for what was seen `behind`, if it looks like that."""
     seen, moved, along, alike = changed(content, before, behind, found.there, found.speed, scale)
     hidden = moved & ~_mask(found.motion.visible) & (along | ~same(content, before))
     again = (hidden | seen & ~_mask(found.consistent)) & alike
@@ -182,8 +182,8 @@ def _acted_on(
     flow: Tensor,
     lacking: Floats,
 ) -> Motion:
-    """The motion that the painting is to make: `flow`; so much of it is `lacking`, (H, W), that what is there has to be
-    painted anew."""
+    """The motion that the painting is to make: `flow`. So much of what is there the painting is `lacking`, (H, W), and
+    has to be painted anew."""
     left = chosen(fate.moved, content - remap(before, flow), FOLLOW * (content - before))
     change = chosen(fate.again, changes(content, behind.content), to_paint(left, fate.moved))
     kept = _tensor(~fate.moved | fate.again)

@@ -21,8 +21,9 @@ from nst_video.sheet import Sheet
 AROUND = 16
 """Side of the squares, in pixels, whose means make the surroundings of a hole."""
 HELD = 100.0
-"""After so many whole steps, or when it rests, a painting is held on to altogether; before that, as far as it has come:
-what a panning camera brings into view would stay a photograph."""
+"""Whole steps, if pixels do not rest before, after which a painting is held on to altogether; before that, as far as it
+has come: what a moving camera brings into view, or what has changed, would stay a photograph. What is recalled from
+earlier frames is held on to."""
 REPAINT = 0.2
 """A change of the content by this much makes its painting unripe altogether."""
 FAINT = 0.015 / 255
@@ -56,30 +57,36 @@ def carry(state: State, prepared: Prepared, settings: StyleSettings, masks: Mask
         return None
     free = masks.free(content)
     visible = _painted_before(motion.visible, motion.flow, free)
-    image, found, confidence, sheet = _moved(state, prepared, motion, prepared.revealed, visible, free)
     ripeness = backward_warp(state.moments.ripeness, motion.flow)
     ripeness = torch.where(prepared.revealed.again > 0, state.backdrop.ripeness, ripeness)
     ripeness = _to_be_repainted(ripeness, motion, visible, settings.blur_cost)
+    painted = (ripeness / min(settings.ripe, HELD)).clamp(max=1)
+    believed = visible, motion.confidence * painted
+    image, found, confidence, sheet = _moved(state, prepared, motion, prepared.revealed, believed, free)
     moments = _carry_moments(state.moments, motion.flow, ripeness if same else ripeness.zero_())
     image = torch.lerp(_tinted(content, image, found), image, found)
-    held = Held(image, confidence * (ripeness / min(settings.ripe, HELD)).clamp(max=1))
-    return Beginning(image, moments, held if same else None, sheet)
+    return Beginning(image, moments, Held(image, confidence) if same else None, sheet)
 
 
 def _moved(
-    state: State, prepared: Prepared, motion: Motion, revealed: Revealed, visible: Tensor, free: Tensor | None
+    state: State,
+    prepared: Prepared,
+    motion: Motion,
+    revealed: Revealed,
+    believed: tuple[Tensor, Tensor],
+    free: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Sheet]:
     """The last painting where things are now, what was hidden then from earlier ones; how far each pixel was found, and
-    with how much confidence; and the sheet.
+    how far it is to be held on to (in the last one: as `believed`); and the sheet.
 
     What has changed in the content beyond its motion (a mouth opens, a light sweeps by) is added to the painting: a few
     iterations would not get there by themselves.
     """
-    image, sheet = state.sheet.moved(state.image, motion.flow, visible * (1 - revealed.again))
+    found, confidence = believed
+    image, sheet = state.sheet.moved(state.image, motion.flow, found * (1 - revealed.again))
     image = torch.where(motion.moved > 0, image, state.image)
     image = torch.where(revealed.again > 0, state.backdrop.image, image)
     image = (image + motion.change).clamp_(0, 1)
-    found, confidence = visible, _painted_before(motion.confidence, motion.flow, free)
     for ago, older in prepared.recalled:
         if ago - 2 < len(state.earlier):
             seen = _painted_before(older.visible, older.flow, free)

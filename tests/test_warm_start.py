@@ -95,8 +95,9 @@ def test_what_is_in_the_shadow_is_painted_in_the_new_style_too() -> None:
         assert torch.equal(behind(was, prepared, replace(old, style_scale=2.0), image, 70 * one).image, image)
 
 
-def followed(ripeness: float, stability: float = 0.5) -> tuple[torch.Tensor, Beginning]:
-    """A painting, dark on the left, of something black: a frame later, when something grey has come to light in it."""
+def followed(ripeness: float, stability: float = 0.5, *, recalled: bool = False) -> tuple[torch.Tensor, Beginning]:
+    """A painting, dark on the left, of something black: a frame later, when something grey has come to light in it,
+    `recalled` from an earlier frame, which was painted white, or never seen."""
     image, one = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) / 2, torch.ones(1, 1, 48, 64)
     image[..., :32] /= 2
     hole = torch.zeros_like(one)
@@ -105,8 +106,12 @@ def followed(ripeness: float, stability: float = 0.5) -> tuple[torch.Tensor, Beg
     seen = Seen(np.zeros((48, 64, 3), np.float32))
     settings, nothing = StyleSettings(stability=stability), torch.zeros_like(one)
     prepared = Prepared(np.zeros((48, 64, 3), np.uint8), torch.zeros_like(image), seen, motion)
-    moments = replace(Moments.zero(image), ripeness=ripeness * one)
-    state = State(prepared, image, moments, settings, {}, Behind(image, one), Sheet.of(image))
+    moments, white = replace(Moments.zero(image), ripeness=ripeness * one), torch.ones_like(image)
+    around = Behind(image, one)
+    state = State(prepared, image, moments, settings, {}, around, Sheet.of(image), earlier=(white,))
+    if recalled:
+        older = Motion(torch.zeros_like(motion.flow), hole, hole, one, motion.change)
+        prepared = replace(prepared, recalled=((2, older),))
     prepared = replace(prepared, content=hole.expand_as(image) / 2, revealed=Revealed(nothing, one, one))
     found = carry(state, prepared, settings, Masks([]), follow=True)
     assert found is not None
@@ -125,7 +130,8 @@ def test_a_hole_begins_with_its_content_tinted_and_has_all_of_it_to_paint() -> N
 
 
 @pytest.mark.parametrize(
-    ("ripeness", "stability", "share"), [(0, 0.5, 0), (30, 0.5, 0.3), (100, 0.5, 1), (30, 0.0, 0.3), (30, 1.0, 0.6)]
+    ("ripeness", "stability", "share"),
+    [(0, 0.5, 0), (30, 0.5, 0.3), (300, 0.5, 1), (30, 0.0, 0.3), (300, 0.0, 1), (30, 1.0, 0.6)],
 )
 def test_a_painting_is_held_on_to_as_far_as_it_is_one(ripeness: float, stability: float, share: float) -> None:
     """A photograph would stay one."""
@@ -133,3 +139,12 @@ def test_a_painting_is_held_on_to_as_far_as_it_is_one(ripeness: float, stability
     assert found.held is not None
     assert torch.allclose(found.held.confidence[..., :9, :], torch.tensor(float(share)))
     assert not found.held.confidence[..., 10:30, 20:40].any()
+
+
+def test_what_is_recalled_is_held_on_to() -> None:
+    """It was painted once, but how ripe it was is not known any more."""
+    _, found = followed(ripeness=30, recalled=True)
+    assert found.held is not None
+    assert torch.allclose(found.image[..., 10:30, 20:40], torch.tensor(1.0))
+    assert torch.equal(found.held.confidence[..., 10:30, 20:40], torch.ones(1, 1, 20, 20))
+    assert torch.allclose(found.held.confidence[..., :9, :], torch.tensor(0.3))

@@ -70,6 +70,10 @@ class Motion:
         return Motion(*(change(getattr(self, field.name)) for field in fields(self)))
 
 
+Flows = tuple[Tensor, Tensor]
+"""The backward flow, current to previous, and the opposite one."""
+
+
 class FlowEstimator:
     """Dense inverse search flow (Kroeger et al., ECCV 2016) as OpenCV has it. Not for several threads at once.
 
@@ -82,8 +86,8 @@ class FlowEstimator:
 
     def __call__(
         self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Grey frames (H, W) → the backward flow, current to previous, and the opposite one; on the CPU. scale: by how
+    ) -> Flows:
+        """Grey frames (H, W) → the flow between them; on the CPU. scale: by how
         much the frames were larger: if they were, only what has changed is searched, as long as the rest rests."""
         if scale == 1:
             backward, forward = self._between(previous, current, scale)

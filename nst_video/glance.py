@@ -1,18 +1,20 @@
-"""A frame as one takes it in who has little time: seen at half its size, which takes less than half the time.
+"""A frame as it is looked at: at half its size, which tells as well what has become of the scene, in a third of the time.
 
-What has become of the scene is enlarged. The content is not: what is painted has all the detail that the frame has.
+That is enlarged. The content is not: what is painted has all the detail that the frame has. Nor is the flow, unless
+there is little time: half the size loses what is thin and fast, and its strokes are carried less exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from nst_video.flow import FlowEstimator, Motion
+from nst_video.flow import FlowEstimator, Motion, agreed, grey, way_back
 from nst_video.frame import Pixels
 from nst_video.image import resize_pixels
 from nst_video.scene import Seen, followed, see
@@ -35,19 +37,31 @@ def suffices(flow: Flow, iterations: int) -> bool:
     return flow == "half" or (flow == "auto" and iterations < WORTH)
 
 
-def glance(pixels: Pixels, before: Seen | None, estimator: FlowEstimator | None, memory: Sequence[int] = ()) -> Seen:
+def glance(
+    pixels: Pixels,
+    before: Seen | None,
+    estimator: FlowEstimator | None,
+    memory: Sequence[int] = (),
+    *,
+    whole: bool = False,
+) -> Seen:
     """`see`, at half the size; the content and what moves it are as large as `pixels` (H, W, 3), but what is only for
-    the next frame is not."""
+    the next frame is not. If `whole`, flow since the last frame is not estimated at half the size but at this one."""
     height, width = pixels.shape[0] // LARGER, pixels.shape[1] // LARGER
     if estimator is None or min(height, width) < LEAST:
         return see(pixels, before, estimator, memory)
     last = before if before is not None and before.content.shape == pixels.shape else None
-    half = see(resize_pixels(pixels, (height, width)), last and last.half, estimator, memory, scale=LARGER)
+    flows = estimator(grey(last.content.astype(np.uint8)), grey(pixels)) if whole and last is not None else None
+    fewer = flows and (smaller_flow(flows[0], (width, height)), smaller_flow(flows[1], (width, height)))
+    small = resize_pixels(pixels, (height, width))
+    half = see(small, last and last.half, estimator, memory, scale=LARGER, flows=fewer)
     content = pixels.astype(np.float32, order="C")
     if last is None or half.motion is None or half.revealed is None or half.stirred is None:
         return Seen(content, backdrop=half.backdrop, half=half)
     size = pixels.shape[1], pixels.shape[0]
     motion = _motion(half.motion, size)
+    if flows is not None:
+        motion = replace(motion, flow=_where_it_moves(motion.flow, agreed(flows[0], way_back(*flows))))
     return Seen(
         followed(content, last.content, motion.moved[0, 0].numpy() > 0),
         motion,
@@ -68,6 +82,22 @@ def _motion(motion: Motion, size: tuple[int, int]) -> Motion:
         _enlarged(motion.moved, size, cv2.INTER_NEAREST),
         _enlarged(motion.change, size, cv2.INTER_LINEAR),
     )
+
+
+def _where_it_moves(seen: Tensor, flow: Tensor) -> Tensor:
+    """A `flow` where what is `seen` of it moves, none elsewhere."""
+    return flow * (seen != 0).any(1, keepdim=True)
+
+
+def smaller_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """A flow (1, 2, H, W) at this size, width before height, in its pixels."""
+    smaller = np.empty((1, 2, size[1], size[0]), np.float32)
+    for plane, made, scale in zip(
+        flow[0].numpy(), smaller[0], (size[0] / flow.shape[3], size[1] / flow.shape[2]), strict=True
+    ):
+        cv2.resize(plane, size, dst=made, interpolation=cv2.INTER_AREA)
+        made *= scale
+    return torch.from_numpy(smaller)
 
 
 def enlarged_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:

@@ -23,6 +23,7 @@ from nst_video.flow import (
     HIDDEN,
     STILL,
     FlowEstimator,
+    Flows,
     Motion,
     agreed,
     astray,
@@ -97,16 +98,18 @@ def see(
     memory: Sequence[int] = (),
     *,
     scale: float = 1.0,
+    flows: Flows | None = None,
 ) -> Seen:
     """`pixels` after `before` was seen; `memory`: how many frames back to look for what the last one does not show;
     scale: by how much what is painted is larger. In its pixels it is told what is too slow to be acted on; how much
-    flow may err, and whether the camera moves, in those that are looked at."""
+    flow may err, and whether the camera moves, in those that are looked at. `flows`: since `before`, if they are known
+    more exactly than these pixels tell."""
     content = pixels.astype(np.float32, order="C")
     if estimator is None:
         return Seen(content)
     if before is None or before.backdrop is None or before.depicted is None or before.content.shape != content.shape:
         return _for_the_first_time(content)
-    found = _find(before.content, content, pixels, estimator, scale)
+    found = _find(before.content, content, flows or _flows(before.content, pixels, estimator, scale), scale)
     if found.known < 1 - CUT:
         return _for_the_first_time(content)
     if found.camera is None:
@@ -115,7 +118,7 @@ def see(
         fate = _before_a_moving_camera(found)
     flow = found.motion.flow * _tensor(fate.along)
     fresh, depicted = fate.hidden | fate.again, remap(before.depicted, flow)
-    lacking = np.where(fresh, np.float32(0), ANEW[scale > 1] * missed(content - depicted))
+    lacking = np.where(fresh, np.float32(0), ANEW[scale > 1 and flows is None] * missed(content - depicted))
     motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lacking)
     mended = np.where(fresh, np.float32(1), 1 - (1 - MENDING) * (1 - lacking))
     depicted += (content - depicted) * in_colours(mended)
@@ -208,7 +211,8 @@ def _recall(
     """Motion since `earlier` contents, as many frames ago as `memory` says, where all nearer ones are `hidden`."""
     for ago in memory:
         if ago <= len(earlier) and float(hidden.mean()) > MISSING:
-            older = _find(earlier[ago - 1], pixels.astype(np.float32), pixels, estimator, scale).motion
+            then = earlier[ago - 1]
+            older = _find(then, pixels.astype(np.float32), _flows(then, pixels, estimator, scale), scale).motion
             believed = hidden * older.visible
             yield ago, replace(older, visible=believed, confidence=believed)
             hidden = hidden - believed
@@ -230,9 +234,13 @@ class _Found(NamedTuple):
     speed: Floats
 
 
-def _find(then: Floats, now: Floats, pixels: Pixels, estimator: FlowEstimator, scale: float) -> _Found:
+def _flows(then: Floats, pixels: Pixels, estimator: FlowEstimator, scale: float) -> Flows:
+    return estimator(grey(then.astype(np.uint8)), grey(pixels), scale)
+
+
+def _find(then: Floats, now: Floats, flows: Flows, scale: float) -> _Found:
     """What has become of `then` (H, W, 3), when what is painted is larger by `scale`."""
-    flow, opposite = estimator(grey(then.astype(np.uint8)), grey(pixels), scale)
+    flow, opposite = flows
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
     back = way_back(flow, opposite)
     differs, within = astray(flow, back), inside(flow)

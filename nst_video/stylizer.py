@@ -29,7 +29,6 @@ from nst_video.networks import FeatureNetwork, Looked
 from nst_video.objective import Objective
 from nst_video.optimizer import Method, OnIteration, Optimizer
 from nst_video.painting import Painted, Painting, Prepared, State
-from nst_video.scene import see
 from nst_video.settings import StyleSettings
 from nst_video.sheet import Sheet
 from nst_video.shutter import exposed
@@ -125,8 +124,8 @@ class Stylizer:
             with _timed(seconds, "prepare"):
                 small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], size or self._size))
             with _timed(seconds, "flow"):
-                look = glance if self._quick else see
-                seen = look(small, None if before is None else before.seen, self._flow, self._memory)
+                last = None if before is None else before.seen
+                seen = glance(small, last, self._flow, self._memory, whole=not self._quick)
             with _timed(seconds, "upload"):
                 content = self._hand_over(torch.from_numpy((seen.content / 255).transpose(2, 0, 1)[None].copy()))
                 motion = seen.motion and seen.motion.each(self._hand_over)

@@ -73,6 +73,10 @@ class Motion:
 Flows = tuple[Tensor, Tensor]
 """The backward flow, current to previous, and the opposite one."""
 
+Part = tuple[slice, slice]
+"""Rows and columns of a picture."""
+EVERYWHERE: Part = slice(None), slice(None)
+
 
 class FlowEstimator:
     """Dense inverse search flow (Kroeger et al., ECCV 2016) as OpenCV has it. Not for several threads at once.
@@ -85,18 +89,14 @@ class FlowEstimator:
         self._there, self._back = _dense_inverse_search(), _dense_inverse_search()
 
     def __call__(
-        self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float = 1.0
+        self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float = 1.0, part: Part = EVERYWHERE
     ) -> Flows:
-        """Grey frames (H, W) → the flow between them; on the CPU. scale: by how
-        much the frames were larger: if they were, only what has changed is searched, as long as the rest rests."""
-        if scale == 1:
-            backward, forward = self._between(previous, current, scale)
-        else:
-            backward, forward = np.zeros((2, *current.shape, 2), np.float32)
-            part = _changed(previous, current)
-            if previous[part].size:
-                pieces = np.ascontiguousarray(previous[part]), np.ascontiguousarray(current[part])
-                backward[part], forward[part] = self._between(*pieces, scale)
+        """Grey frames (H, W) → the flow between them; on the CPU. scale: by how much the frames were larger; part: to
+        be searched, elsewhere nothing moves."""
+        backward, forward = np.zeros((2, *current.shape, 2), np.float32)
+        if previous[part].size:
+            pieces = np.ascontiguousarray(previous[part]), np.ascontiguousarray(current[part])
+            backward[part], forward[part] = self._between(*pieces, scale)
         return flow_tensor(backward), flow_tensor(forward)
 
     def _between(self, previous: NDArray[np.uint8], current: NDArray[np.uint8], scale: float) -> tuple[Floats, Floats]:
@@ -114,8 +114,8 @@ class FlowEstimator:
         return _supported(backward, near, far, current, believed), _supported(forward, far, near, previous, believed)
 
 
-def _changed(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """The rows and columns of all that has changed, and some around; all of them if a camera may have moved."""
+def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> Part:
+    """The part of small pictures (H, W) with all that has changed, and some around; all if a camera may have moved."""
     changed = cv2.blur(cv2.absdiff(previous, current), (WINDOW, WINDOW)) > UNCHANGED
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     if not len(rows):
@@ -126,11 +126,11 @@ def _changed(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> tuple[s
         height, width = changed.shape
         sides = sum(end < EDGE for end in (top, left, height - bottom, width - right))
     if sides >= 3 or _shift(previous, current, part) > SHIFTED:
-        return slice(None), slice(None)
+        return EVERYWHERE
     return part
 
 
-def _shift(previous: NDArray[np.uint8], current: NDArray[np.uint8], but: tuple[slice, slice]) -> float:
+def _shift(previous: NDArray[np.uint8], current: NDArray[np.uint8], but: Part) -> float:
     """By how many pixels all `but` a part has moved, as a whole: a step of Lucas & Kanade (IJCAI 1981), of every second
     row and column."""
     slopes = np.stack(cv2.spatialGradient(current)).astype(np.float32) / 8

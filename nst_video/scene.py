@@ -20,6 +20,7 @@ from torch import Tensor
 from nst_video.change import changed, missed, seam, to_paint
 from nst_video.fields import Floats, Places, averaged, chosen, in_colours, length, mean_colour, median
 from nst_video.flow import (
+    EVERYWHERE,
     HIDDEN,
     STILL,
     FlowEstimator,
@@ -27,6 +28,7 @@ from nst_video.flow import (
     Motion,
     agreed,
     astray,
+    changed_part,
     grey,
     inside,
     motion_boundaries,
@@ -235,7 +237,9 @@ class _Found(NamedTuple):
 
 
 def _flows(then: Floats, pixels: Pixels, estimator: FlowEstimator, scale: float) -> Flows:
-    return estimator(grey(then.astype(np.uint8)), grey(pixels), scale)
+    """If what is painted is larger by `scale`, only what has changed is searched, as long as the rest rests."""
+    before, after = grey(then.astype(np.uint8)), grey(pixels)
+    return estimator(before, after, scale, changed_part(before, after) if scale > 1 else EVERYWHERE)
 
 
 def _find(then: Floats, now: Floats, flows: Flows, scale: float) -> _Found:

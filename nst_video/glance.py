@@ -1,7 +1,7 @@
-"""A frame as it is looked at: at half its size, which tells as well what has become of the scene, in a third of the time.
+"""A frame as it is looked at: at half its size, which tells what has become of the scene as well, and far sooner.
 
 That is enlarged. The content is not: what is painted has all the detail that the frame has. Nor is the flow, unless
-there is little time: half the size loses what is thin and fast, and its strokes are carried less exactly.
+there is little time: half the size loses what is thin and fast, and carries strokes less exactly.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ ONE_MOTION = 0.5
 """Pixels, of what is looked at, by which neighbours' motions may differ to be one."""
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 WORTH = 3
-"""Iterations from which on a frame is worth being seen whole: that takes three quarters of the time of one of them."""
+"""Iterations from which on flow is worth being searched at a frame's own size: seeing takes up to half the time of one
+of them then, else a fifth."""
 
 
 def suffices(flow: Flow, iterations: int) -> bool:
-    """Whether a glance is to be taken at frames of so many iterations."""
+    """Whether flow is to be searched at half the size in frames of so many iterations."""
     return flow == "half" or (flow == "auto" and iterations < WORTH)
 
 

@@ -60,7 +60,7 @@ class Stylizer:
 
     A frame with no state takes `first_iterations` (default: as many as any other), the others `iterations`. `masks`
     (H, W) in [0, 1] say where the styles go: one for all of them, or one for each. `limit`: as many bytes, or about so,
-    may be held at once for the network's way back. `quick`: what becomes of a scene is seen at half the size.
+    may be held at once for the network's way back. `quick`: flow is searched at half the size.
     `prepare`, `paint` and `finish` may each run in a thread of its own, but none of them in two at once.
     """
 

@@ -27,17 +27,16 @@ def convert(config: VideoConfig, settings: StyleSettings = UNPAINTED) -> Summary
     return run_video(config, settings, quietly)
 
 
-def halves_seen(monkeypatch: pytest.MonkeyPatch) -> list[Seen | None]:
-    """What frames are seen as at half their size, to be filled as they are seen."""
-    halves = list[Seen | None]()
+def searched_whole(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether frames are searched for flow at their own size, to be filled as they are seen."""
+    answers = list[bool]()
 
-    def noted(*given: Any) -> Seen:
-        seen = glance(*given)
-        halves.append(seen.half)
-        return seen
+    def noted(*given: Any, whole: bool) -> Seen:
+        answers.append(whole)
+        return glance(*given, whole=whole)
 
     monkeypatch.setattr("nst_video.stylizer.glance", noted)
-    return halves
+    return answers
 
 
 def names(folder: Path) -> list[str]:

@@ -251,3 +251,54 @@ def test_all_is_as_large_as_the_frame_and_masks_are_masks(height: int, width: in
         assert 0 <= mask.min() <= mask.max() <= 1
     assert motion.flow.shape == seen.stirred.shape == (1, 2, height, width)
     assert motion.change.shape == (1, 3, height, width)
+
+
+def whole(frames: list[Pixels]) -> list[Seen]:
+    seen = [glance(frames[0], None, ESTIMATOR, whole=True)]
+    for frame in frames[1:]:
+        seen.append(glance(frame, seen[-1], ESTIMATOR, whole=True))
+    return seen
+
+
+def test_flow_that_is_searched_whole_tells_what_half_the_size_does_not_show() -> None:
+    """A texture of single pixels that moves by one: at half the size it is a grey haze."""
+    ground, thing = coarse(160, 240, seed=3), textured(64, 64, seed=5)
+    dice = np.random.default_rng(2)
+    thing = np.clip(thing / 8.0 + 100 + 60 * dice.choice([-1, 1], (64, 64, 1)), 0, 255).astype(np.uint8)
+    frames = list[Pixels]()
+    for i in range(3):
+        frame = ground.copy()
+        frame[40:104, 60 + 3 * i : 124 + 3 * i] = thing
+        frames.append(frame)
+    errors = list[float]()
+    for seen in (whole(frames)[-1], watch(frames)[-1]):
+        assert seen.motion is not None
+        inner = seen.motion.flow[..., 52:92, 76:118]
+        errors.append(float((inner - torch.tensor([-3.0, 0.0]).view(1, 2, 1, 1)).norm(dim=1).mean()))
+    assert errors[0] < 0.2
+    assert errors[0] < errors[1] / 2
+
+
+def test_what_rests_is_not_searched_whole_either() -> None:
+    parts, estimate = list[Any](), FlowEstimator.__call__
+
+    class Noted(FlowEstimator):
+        def __call__(self, *given: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            parts.append((given[2:], given[0].shape))
+            return estimate(self, *given)
+
+    ground, thing = textured(241, 321, seed=3), coarse(40, 40, seed=8)
+    before = None
+    for i in range(3):
+        frame = noisy(ground, i)
+        frame[100:140, 140 + 6 * i : 180 + 6 * i] = thing
+        before = glance(frame, before, Noted(), whole=True)
+    assert before is not None
+    assert before.motion is not None
+    assert len(parts) == 2
+    for (scale, (rows, columns)), shape in parts:
+        assert (scale, shape) == (1, (241, 321))
+        assert 0 <= rows.start < 100 < 140 < rows.stop < 241
+        assert 60 < columns.start < 140 < 180 < columns.stop < 300
+    assert before.motion.flow[0, 0, 110:130, 160:185].median().item() == pytest.approx(-6, abs=0.3)
+    assert not before.motion.flow[..., 240:].any()

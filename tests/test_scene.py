@@ -12,7 +12,7 @@ from media import blobs
 from torch import Tensor
 
 from nst_video.change import CALM_STILL
-from nst_video.flow import HIDDEN, FlowEstimator
+from nst_video.flow import EVERYWHERE, HIDDEN, FlowEstimator, Flows, Part
 from nst_video.frame import Pixels
 from nst_video.scene import Seen, see
 
@@ -356,7 +356,7 @@ def test_a_camera_moves_if_the_border_and_the_middle_do(border: float, middle: f
 class _Blind(FlowEstimator):
     """Sees nothing move, there or back."""
 
-    def __call__(self, previous: Pixels, current: Pixels, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    def __call__(self, previous: Pixels, current: Pixels, scale: float = 1.0, part: Part = EVERYWHERE) -> Flows:
         return torch.zeros(1, 2, *current.shape), torch.zeros(1, 2, *current.shape)
 
 

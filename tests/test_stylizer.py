@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nst_video.adam import Moments
 from nst_video.device import Compute
-from nst_video.flow import FlowEstimator
+from nst_video.flow import EVERYWHERE, FlowEstimator, Flows, Part
 from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import relative_difference
@@ -71,7 +71,7 @@ class Given(FlowEstimator):
         super().__init__()
         self._answer = flow, opposite
 
-    def __call__(self, previous: Pixels, current: Pixels, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    def __call__(self, previous: Pixels, current: Pixels, scale: float = 1.0, part: Part = EVERYWHERE) -> Flows:
         return self._answer
 
 

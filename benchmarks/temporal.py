@@ -329,7 +329,7 @@ def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, s
                 prepared = coming.result()
     see, paint, both = (1000 * float(np.median(times[begun:])) for times in (seeing, alone, beside))
     height, width = frames[0].shape[:2]
-    what = f"{width}x{height}, seen {'at half the size' if quick else 'whole'}, iterations {iterations}"
+    what = f"{width}x{height}, flow {'half' if quick else 'dis'}, iterations {iterations}"
     share = f"{see:.1f} ms, {see / paint:.0%} of painting"
     print(f"{what}: seeing {share} {paint:.1f} ms; painting while the next one is seen {both:.1f} ms")
 

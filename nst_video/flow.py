@@ -130,6 +130,12 @@ def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> Par
     return part
 
 
+def enlarged_part(part: Part, times: int) -> Part:
+    """The same part of a picture so many times as large."""
+    rows, columns = (slice(*(end and end * times for end in (side.start, side.stop))) for side in part)
+    return rows, columns
+
+
 def _shift(previous: NDArray[np.uint8], current: NDArray[np.uint8], but: Part) -> float:
     """By how many pixels all `but` a part has moved, as a whole: a step of Lucas & Kanade (IJCAI 1981), of every second
     row and column."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nst_video.flow import FlowEstimator, Flows, Motion, agreed, changed_part, grey, way_back
+from nst_video.flow import FlowEstimator, Flows, Motion, agreed, changed_part, enlarged_part, grey, way_back
 from nst_video.frame import Pixels
 from nst_video.image import resize_pixels
 from nst_video.scene import Seen, followed, see
@@ -89,8 +89,7 @@ def _whole_flows(last: Seen, pixels: Pixels, small: Pixels, estimator: FlowEstim
     """Since the `last` frame, at its size, of the part of which a `small` one tells that it has changed."""
     assert last.half is not None
     changed = changed_part(grey(last.half.content.astype(np.uint8)), grey(small))
-    part = (slice(*(end and LARGER * end for end in (side.start, side.stop))) for side in changed)
-    return estimator(grey(last.content.astype(np.uint8)), grey(pixels), 1.0, (next(part), next(part)))
+    return estimator(grey(last.content.astype(np.uint8)), grey(pixels), 1.0, enlarged_part(changed, LARGER))
 
 
 def _where_it_moves(seen: Tensor, flow: Tensor) -> Tensor:

@@ -58,8 +58,8 @@ ALIKE = 25.0
 """Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
 on a plain wall any flow will do, and a hole there would show."""
 ANEW = (0.12, 0.6)
-"""How much of what a painting misses is painted anew in every frame, of those seen whole and at half the size: at once,
-it would flicker. At half the size flow loses more, and one iteration mends nothing."""
+"""How much of what a painting misses is painted anew in every frame, with flow of whole pictures and of half the size: at
+once, it would flicker. At half the size flow loses more, and one iteration mends nothing."""
 MENDING = 0.1
 """How much of it the iterations are taken to mend in every frame."""
 CUT = 0.25

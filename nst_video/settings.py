@@ -28,8 +28,8 @@ MIN_SIZE = 32
 LOWEST_RATE = 1e-5
 STARTS = ("content", "style", "noise", "blend")
 FLOW_HELP = (
-    "optical flow that carries the painting from frame to frame: dis at the worked size, half at half of it, in less"
-    " than half the time; auto: dis for 3 iterations a frame or more, half for fewer and for --iterations auto"
+    "optical flow that carries the painting from frame to frame: dis at the worked size, half at half of it, in half"
+    " the time; auto: dis for 3 iterations a frame or more, half for fewer and for --iterations auto"
 )
 
 

@@ -147,7 +147,7 @@ def test_seeing_is_timed_alone_and_beside_the_painting(capsys: pytest.CaptureFix
     frames = [rough(48, 64, 1)[:, i : i + 48].copy() for i in range(3)]
     print_seeing(load_network("lite"), frames, blobs(48, 48, 2), 48, iterations)
     told = capsys.readouterr().out
-    assert ("seen at half" in told) == (iterations == 1)
+    assert ("flow half" in told) == (iterations == 1)
     seeing, share, painting, both = map(float, re.findall(r"[\d.]+(?=[ %])", told.split(":")[1]))
     assert min(seeing, painting, both) > 0
     assert share == pytest.approx(100 * seeing / painting, abs=2)

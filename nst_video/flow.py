@@ -114,7 +114,7 @@ class FlowEstimator:
         return _supported(backward, near, far, current, believed), _supported(forward, far, near, previous, believed)
 
 
-def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> Part:
+def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8], shifted: float = SHIFTED) -> Part:
     """The part of small pictures (H, W) with all that has changed, and some around; all if a camera may have moved."""
     changed = cv2.blur(cv2.absdiff(previous, current), (WINDOW, WINDOW)) > UNCHANGED
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
@@ -125,7 +125,7 @@ def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> Par
         part = slice(max(0, top - MARGIN), bottom + MARGIN), slice(max(0, left - MARGIN), right + MARGIN)
         height, width = changed.shape
         sides = sum(end < EDGE for end in (top, left, height - bottom, width - right))
-    if sides >= 3 or _shift(previous, current, part) > SHIFTED:
+    if sides >= 3 or _shift(previous, current, part) > shifted:
         return EVERYWHERE
     return part
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nst_video.flow import FlowEstimator, Flows, Motion, agreed, changed_part, enlarged_part, grey, way_back
+from nst_video.flow import SHIFTED, FlowEstimator, Flows, Motion, agreed, changed_part, enlarged_part, grey, way_back
 from nst_video.frame import Pixels
 from nst_video.image import resize_pixels
 from nst_video.scene import Seen, followed, see
@@ -88,7 +88,7 @@ def _motion(motion: Motion, size: tuple[int, int]) -> Motion:
 def _whole_flows(last: Seen, pixels: Pixels, small: Pixels, estimator: FlowEstimator) -> Flows:
     """Since the `last` frame, at its size, of the part of which a `small` one tells that it has changed."""
     assert last.half is not None
-    changed = changed_part(grey(last.half.content.astype(np.uint8)), grey(small))
+    changed = changed_part(grey(last.half.content.astype(np.uint8)), grey(small), SHIFTED / LARGER)
     return estimator(grey(last.content.astype(np.uint8)), grey(pixels), 1.0, enlarged_part(changed, LARGER))
 
 

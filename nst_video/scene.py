@@ -45,11 +45,11 @@ SLACK = 2.0
 """Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
 whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
 PANNED = 0.08
-"""Pixels, of what is looked at, as that is what flow errs by: if the picture's border has moved by more, and its middle
-by half as much, a camera moves in somebody's hand; if it has not moved as one, but everywhere, the camera zooms or
-turns, as long as `STILL` says so of the picture. Flow goes on where there is no texture: whoever moves before a plain
-wall takes the middle along, but not the border. A dark border's flow is noise: then nothing of it is found in the
-middle."""
+"""Pixels, of what is searched for flow, as that is what it errs by: if the picture's border has moved by more, and its
+middle by half as much, a camera moves in somebody's hand; if it has not moved as one, but everywhere, the camera zooms
+or turns, as long as `STILL` says so of the picture. Flow goes on where there is no texture: whoever moves before a
+plain wall takes the middle along, but not the border. A dark border's flow is noise: then nothing of it is found in
+the middle."""
 BORDER = 6
 """How wide that is, in pixels."""
 BLACK = 24.0
@@ -58,8 +58,8 @@ ALIKE = 25.0
 """Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
 on a plain wall any flow will do, and a hole there would show."""
 ANEW = (0.12, 0.6)
-"""How much of what a painting misses is painted anew in every frame, with flow of whole pictures and of half the size: at
-once, it would flicker. At half the size flow loses more, and one iteration mends nothing."""
+"""How much of what a painting misses is painted anew in every frame: with flow searched at its own size, and at half of
+it. At once, it would flicker. At half the size flow loses more, and one iteration mends nothing."""
 MENDING = 0.1
 """How much of it the iterations are taken to mend in every frame."""
 CUT = 0.25
@@ -111,7 +111,10 @@ def see(
         return Seen(content)
     if before is None or before.backdrop is None or before.depicted is None or before.content.shape != content.shape:
         return _for_the_first_time(content)
-    found = _find(before.content, content, flows or _flows(before.content, pixels, estimator, scale), scale)
+    if flows is None:
+        found = _find(before.content, content, _flows(before.content, pixels, estimator, scale), scale)
+    else:
+        found = _find(before.content, content, flows, scale, 1 / scale)
     if found.known < 1 - CUT:
         return _for_the_first_time(content)
     if found.camera is None:
@@ -242,15 +245,16 @@ def _flows(then: Floats, pixels: Pixels, estimator: FlowEstimator, scale: float)
     return estimator(before, after, scale, changed_part(before, after) if scale > 1 else EVERYWHERE)
 
 
-def _find(then: Floats, now: Floats, flows: Flows, scale: float) -> _Found:
-    """What has become of `then` (H, W, 3), when what is painted is larger by `scale`."""
+def _find(then: Floats, now: Floats, flows: Flows, scale: float, error: float = 1.0) -> _Found:
+    """What has become of `then` (H, W, 3), when what is painted is larger by `scale`. `error`: of the flows, as a share
+    of what it is if these pixels are searched."""
     flow, opposite = flows
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
     back = way_back(flow, opposite)
     differs, within = astray(flow, back), inside(flow)
     consistent = (differs < SLACK).float() * within
     flow = agreed(flow, back)
-    camera = _camera(flow, now)
+    camera = _camera(flow, now, error)
     if camera is None:
         flow = steady(flow, STILL / scale)
     there = remap(then, flow)
@@ -261,15 +265,16 @@ def _find(then: Floats, now: Floats, flows: Flows, scale: float) -> _Found:
     return _Found(motion, there, consistent, camera, float(known.mean()), scale * length(flow[0].numpy()))
 
 
-def _camera(flow: Tensor, content: Floats) -> Tensor | None:
+def _camera(flow: Tensor, content: Floats, error: float) -> Tensor | None:
     """The camera's share in a flow, that of the border of the `content` (H, W, 3), (1, 2, 1, 1); None if the camera is
-    still."""
+    still. `error`: see `_find`."""
     ways = flow[0].numpy()[:, *_lit(content)]
     sides = (ways[:, :BORDER], ways[:, -BORDER:], ways[:, :, :BORDER], ways[:, :, -BORDER:])
     around = np.concatenate([side.reshape(2, -1) for side in sides], axis=1)
     border = _medians(around)
-    pans = length(border) >= PANNED and length(_medians(ways)) >= PANNED / 2
-    turns = median(length(around)) >= PANNED and median(length(ways)) >= STILL  # or zooms
+    panned, still = PANNED * error, STILL * error
+    pans = length(border) >= panned and length(_medians(ways)) >= panned / 2
+    turns = median(length(around)) >= panned and median(length(ways)) >= still  # or zooms
     return torch.from_numpy(border).view(1, 2, 1, 1) if pans or turns else None
 
 

@@ -302,3 +302,9 @@ def test_what_rests_is_not_searched_whole_either() -> None:
         assert 60 < columns.start < 140 < 180 < columns.stop < 300
     assert before.motion.flow[0, 0, 110:130, 160:185].median().item() == pytest.approx(-6, abs=0.3)
     assert not before.motion.flow[..., 240:].any()
+
+
+def test_a_camera_that_moves_by_less_than_half_the_size_would_tell_is_followed_where_flow_is_searched_whole() -> None:
+    frames = [larger(frame, 2) for frame in panned(8, 0.08)]
+    assert max(shifts(whole(frames))) < -0.08
+    assert 0 in shifts(watch(frames))

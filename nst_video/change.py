@@ -82,12 +82,13 @@ def to_paint(difference: Floats, moved: Places) -> Floats:
     return chosen(moved, light + detail - np.clip(detail, -CORE, CORE), still)
 
 
-def missed(difference: Floats) -> Floats:
+def missed(difference: Floats, scale: float = 1.0) -> Floats:
     """How much of what is there a painting misses, 0 to 1, (H, W), that is of something that differs so from it, (H, W,
-    3). A light is added to it anyway; the middle of what is wider than three of its squares passes for one, too. What
+    3). scale: by how much the pixels over which that is averaged are smaller: at half the size, a thin arm would be
+    lost in as many. A light is added to it anyway; the middle of what is wider than three of its squares passes for one, too. What
     seems to be one beside something large is none."""
-    level = averaged(difference)
-    detail = mean_colour(np.minimum(np.abs(level), np.abs(level - _light(difference))))
+    level = averaged(difference, round(WINDOW / scale) | 1)
+    detail = mean_colour(np.minimum(np.abs(level), np.abs(level - _light(difference, round(AROUND / scale)))))
     return np.asarray(np.clip((detail - MENDED) / (UNLIKE - MENDED), 0, 1), np.float32)
 
 
@@ -96,10 +97,10 @@ def seam(along: Places, speed: Floats) -> Places:
     return np.asarray(along & spread(~along, 3) & (speed >= 1))
 
 
-def _light(difference: Floats) -> Floats:
-    """What a difference (H, W, 3) has in common with its surroundings."""
+def _light(difference: Floats, side: int = AROUND) -> Floats:
+    """What a difference (H, W, 3) has in common with its surroundings, averaged over squares of this side."""
     height, width = difference.shape[:2]
-    coarse = cv2.resize(difference, (max(1, width // AROUND), max(1, height // AROUND)), interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(difference, (max(1, width // side), max(1, height // side)), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(cv2.blur(coarse, (3, 3)), (width, height)), np.float32)
 
 

@@ -57,7 +57,7 @@ BLACK = 24.0
 ALIKE = 25.0
 """Where the flow cannot be believed, but the content it points to differs by less than this (of 255), it does no harm:
 on a plain wall any flow will do, and a hole there would show."""
-ANEW = (0.12, 0.6)
+ANEW = (0.2, 0.6)
 """How much of what a painting misses is painted anew in every frame: with flow searched at its own size, and at half of
 it. At once, it would flicker. At half the size flow loses more, and one iteration mends nothing."""
 MENDING = 0.1
@@ -111,10 +111,9 @@ def see(
         return Seen(content)
     if before is None or before.backdrop is None or before.depicted is None or before.content.shape != content.shape:
         return _for_the_first_time(content)
-    if flows is None:
-        found = _find(before.content, content, _flows(before.content, pixels, estimator, scale), scale)
-    else:
-        found = _find(before.content, content, flows, scale, 1 / scale)
+    error = 1.0 if flows is None else 1 / scale
+    flows = flows or _flows(before.content, pixels, estimator, scale)
+    found = _find(before.content, content, flows, scale, error)
     if found.known < 1 - CUT:
         return _for_the_first_time(content)
     if found.camera is None:
@@ -123,7 +122,7 @@ def see(
         fate = _before_a_moving_camera(found)
     flow = found.motion.flow * _tensor(fate.along)
     fresh, depicted = fate.hidden | fate.again, remap(before.depicted, flow)
-    lacking = np.where(fresh, np.float32(0), ANEW[scale > 1 and flows is None] * missed(content - depicted))
+    lacking = np.where(fresh, np.float32(0), ANEW[scale * error > 1] * missed(content - depicted, 1 / error))
     motion = _acted_on(content, before.content, before.backdrop, found, fate, flow, lacking)
     mended = np.where(fresh, np.float32(1), 1 - (1 - MENDING) * (1 - lacking))
     depicted += (content - depicted) * in_colours(mended)
@@ -252,7 +251,7 @@ def _find(then: Floats, now: Floats, flows: Flows, scale: float, error: float = 
     boundaries = motion_boundaries(flow)  # of the flow as it is: `steady` leaves steps in it
     back = way_back(flow, opposite)
     differs, within = astray(flow, back), inside(flow)
-    consistent = (differs < SLACK).float() * within
+    consistent = (differs < SLACK * error**2).float() * within
     flow = agreed(flow, back)
     camera = _camera(flow, now, error)
     if camera is None:
@@ -261,7 +260,7 @@ def _find(then: Floats, now: Floats, flows: Flows, scale: float, error: float = 
     alike = _tensor(mean_colour(np.abs(now - there)) < ALIKE) * inside(flow)
     whole = torch.ones_like(consistent)
     motion = Motion(flow, torch.maximum(consistent, alike), _smooth(consistent * boundaries), whole, whole)
-    known = torch.maximum((differs < HIDDEN).float() * within, alike)
+    known = torch.maximum((differs < HIDDEN * error**2).float() * within, alike)
     return _Found(motion, there, consistent, camera, float(known.mean()), scale * length(flow[0].numpy()))
 
 

@@ -84,9 +84,9 @@ def to_paint(difference: Floats, moved: Places) -> Floats:
 
 def missed(difference: Floats, scale: float = 1.0) -> Floats:
     """How much of what is there a painting misses, 0 to 1, (H, W), that is of something that differs so from it, (H, W,
-    3). scale: by how much the pixels over which that is averaged are smaller: at half the size, a thin arm would be
-    lost in as many. A light is added to it anyway; the middle of what is wider than three of its squares passes for one, too. What
-    seems to be one beside something large is none."""
+    3). scale: how much larger pixels are than those that `WINDOW` counts: in as many, a thin arm would be lost. A light
+    is added to it anyway; the middle of what is wider than three of its squares passes for one, too. What seems to be
+    one beside something large is none."""
     level = averaged(difference, round(WINDOW / scale) | 1)
     detail = mean_colour(np.minimum(np.abs(level), np.abs(level - _light(difference, round(AROUND / scale)))))
     return np.asarray(np.clip((detail - MENDED) / (UNLIKE - MENDED), 0, 1), np.float32)

@@ -91,3 +91,10 @@ def test_the_more_the_details_differ_the_more_is_missed(share: float, sign: int)
     arm = missed(difference)[:, 62:64]
     assert arm.mean() == pytest.approx(np.clip(share, 0, 1), abs=0.15)
     assert missed(difference)[:, :40].max() == 0
+
+
+def test_a_thin_arm_is_missed_at_half_the_size_too() -> None:
+    difference = np.zeros((60, 80, 3), np.float32)
+    difference[:, 38:41] = 40
+    assert missed(difference, 2.0)[:, 39].min() == 1
+    assert missed(difference)[:, 39].max() < 0.9

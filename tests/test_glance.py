@@ -308,3 +308,21 @@ def test_a_camera_that_moves_by_less_than_half_the_size_would_tell_is_followed_w
     frames = [larger(frame, 2) for frame in panned(8, 0.08)]
     assert max(shifts(whole(frames))) < -0.08
     assert 0 in shifts(watch(frames))
+
+
+def test_whole_flow_is_believed_as_far_as_at_full_size_however_it_is_looked_at() -> None:
+    """There and back are twice as near in pixels of half the size."""
+    ground, thing = textured(240, 420, seed=3), textured(80, 24, seed=8)
+    frames = list[Pixels]()
+    for i in range(3):
+        frame = ground[:, 4 * i : 4 * i + 320].copy()
+        frame[80:160, 60 + 9 * i : 84 + 9 * i] = thing
+        frames.append(frame)
+    full = None
+    for frame, seen in zip(frames, whole(frames), strict=True):
+        full = see(frame, full, ESTIMATOR)
+        if seen.motion is not None and full.motion is not None:
+            lost, lost_at_full_size = (int((one.motion.visible < 0.5).sum()) for one in (seen, full) if one.motion)
+            assert lost_at_full_size <= lost < 1.3 * lost_at_full_size
+    assert full is not None
+    assert full.motion is not None

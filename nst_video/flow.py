@@ -41,9 +41,9 @@ SMALL = 40_000
 UNCHANGED = 3
 """Whole grey levels, averaged over `WINDOW`, by which small pictures differ where nothing is taken to have moved."""
 MARGIN = 24
-"""Pixels around all that has changed that are looked at with it."""
+"""Pixels of small pictures, around all that has changed, that are searched with it."""
 EDGE = 6
-"""Pixels: if what has changed is so near to three of the picture's sides, a camera may have moved;"""
+"""Pixels of small pictures: if what has changed is so near to three of their sides, a camera may have moved;"""
 SHIFTED = 0.04
 """or if all the rest has moved by so many pixels: half of what tells a camera that does (see scene.py)."""
 STILL = 0.25

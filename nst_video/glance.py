@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nst_video.flow import SHIFTED, FlowEstimator, Flows, Motion, agreed, changed_part, enlarged_part, grey, way_back
+from nst_video.flow import SHIFTED, FlowEstimator, Motion, agreed, changed_part, enlarged_part, grey, way_back
 from nst_video.frame import Pixels
 from nst_video.image import resize_pixels
 from nst_video.scene import Seen, followed, see
@@ -47,14 +47,19 @@ def glance(
     whole: bool = False,
 ) -> Seen:
     """`see`, at half the size; the content and what moves it are as large as `pixels` (H, W, 3), but what is only for
-    the next frame is not. If `whole`, flow since the last frame is not estimated at half the size but at this one."""
+    the next frame is not. If `whole`, flow since the last frame is not searched at half the size but at this one; what
+    is recalled from earlier ones is at half of it."""
     height, width = pixels.shape[0] // LARGER, pixels.shape[1] // LARGER
     if estimator is None or min(height, width) < LEAST:
         return see(pixels, before, estimator, memory)
     last = before if before is not None and before.content.shape == pixels.shape else None
     small = resize_pixels(pixels, (height, width))
-    flows = _whole_flows(last, pixels, small, estimator) if whole and last is not None else None
-    fewer = flows and (smaller_flow(flows[0], (width, height)), smaller_flow(flows[1], (width, height)))
+    flows = fewer = None
+    if whole and last is not None and last.half is not None:
+        part = changed_part(grey(last.half.content.astype(np.uint8)), grey(small), SHIFTED / LARGER)
+        larger = enlarged_part(part, LARGER)
+        flows = estimator(grey(last.content.astype(np.uint8)), grey(pixels), 1.0, larger)
+        fewer = smaller_flow(flows[0], (width, height)), smaller_flow(flows[1], (width, height))
     half = see(small, last and last.half, estimator, memory, scale=LARGER, flows=fewer)
     content = pixels.astype(np.float32, order="C")
     if last is None or half.motion is None or half.revealed is None or half.stirred is None:
@@ -83,13 +88,6 @@ def _motion(motion: Motion, size: tuple[int, int]) -> Motion:
         _enlarged(motion.moved, size, cv2.INTER_NEAREST),
         _enlarged(motion.change, size, cv2.INTER_LINEAR),
     )
-
-
-def _whole_flows(last: Seen, pixels: Pixels, small: Pixels, estimator: FlowEstimator) -> Flows:
-    """Since the `last` frame, at its size, of the part of which a `small` one tells that it has changed."""
-    assert last.half is not None
-    changed = changed_part(grey(last.half.content.astype(np.uint8)), grey(small), SHIFTED / LARGER)
-    return estimator(grey(last.content.astype(np.uint8)), grey(pixels), 1.0, enlarged_part(changed, LARGER))
 
 
 def _where_it_moves(seen: Tensor, flow: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class Seen:
     before, None where `motion` is; backdrop: what was seen behind it, None where nothing has been remembered; stirred:
     the flow of what has moved before the camera, (1, 2, H, W), without the camera's own, None where `motion` is;
     depicted: what its painting is of, (H, W, 3), the content where flow has been right (what is added of the content
-    hides little), None where nothing has been remembered; half: this at half the size, if no more was looked at: then
+    hides little), None where nothing has been remembered; half: this at half the size, if that was looked at: then
     `earlier` is empty, the backdrop of that size, and `depicted` only there.
     """
 
@@ -104,8 +104,8 @@ def see(
 ) -> Seen:
     """`pixels` after `before` was seen; `memory`: how many frames back to look for what the last one does not show;
     scale: by how much what is painted is larger. In its pixels it is told what is too slow to be acted on; how much
-    flow may err, and whether the camera moves, in those that are looked at. `flows`: since `before`, if they are known
-    more exactly than these pixels tell."""
+    flow may err, and whether the camera moves, in those that are searched for it. `flows`: since `before`, if they are
+    known more exactly than these pixels tell."""
     content = pixels.astype(np.float32, order="C")
     if estimator is None:
         return Seen(content)

@@ -195,14 +195,15 @@ def test_a_film_without_flow_goes_on_the_same(tmp_path: Path) -> None:
     assert np.array_equal(found.pixels, wanted.pixels)
 
 
+@pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("camera", ["pans", "is still"])
-def test_a_film_seen_at_half_the_size_goes_on_the_same(camera: str, tmp_path: Path) -> None:
+def test_a_film_seen_at_half_the_size_goes_on_the_same(camera: str, quick: bool, tmp_path: Path) -> None:
     frames = hidden(5, 2 * LEAST, 160)
     if camera == "is still":
         frames = [np.where(frame == 30, frame, frames[0]) for frame in frames]
 
     def paint(frames: list[Pixels], state: State | None) -> State:
-        paints = stylizer((2,), quick=True, size=160)
+        paints = stylizer((2,), quick=quick, size=160)
         for frame in frames:
             _, state = paints.step(frame, StyleSettings(), state)
         assert state is not None

@@ -368,7 +368,7 @@ def test_nothing_is_searched_where_nothing_has_changed() -> None:
     noisy = np.asarray(np.rint(patch(60) + noise), np.uint8)
     assert not changed_only(Never(), patch(60), noisy)[0].any()
     with pytest.raises(AssertionError):
-        Never()(patch(60), noisy)  # seen whole, the slightest motion may add up
+        Never()(patch(60), noisy)  # unless it is told which part, all is searched
 
 
 def test_a_camera_that_moves_is_searched_for_everywhere() -> None:

@@ -234,11 +234,16 @@ def test_what_comes_back_is_recalled_from_when_it_was_seen() -> None:
     assert last.recalled[0][1].visible.any()
 
 
-@given(height=st.integers(2 * LEAST, 150), width=st.integers(2 * LEAST, 210), seed=st.integers(0, 99))
-def test_all_is_as_large_as_the_frame_and_masks_are_masks(height: int, width: int, seed: int) -> None:
+@given(
+    searched=st.booleans(),
+    height=st.integers(2 * LEAST, 150),
+    width=st.integers(2 * LEAST, 210),
+    seed=st.integers(0, 99),
+)
+def test_all_is_as_large_as_the_frame_and_masks_are_masks(searched: bool, height: int, width: int, seed: int) -> None:
     before, dice = blobs(height, width, seed), np.random.default_rng(seed)
     after = np.roll(before, dice.integers(-5, 6, 2), axis=(0, 1))
-    seen = watch([before, after])[1]
+    seen = (whole if searched else watch)([before, after])[1]
     assert seen.content.shape == (height, width, 3)
     assume(seen.motion is not None)  # else it is another scene
     assert seen.motion is not None
@@ -261,7 +266,7 @@ def whole(frames: list[Pixels]) -> list[Seen]:
 
 
 def test_flow_that_is_searched_whole_tells_what_half_the_size_does_not_show() -> None:
-    """A texture of single pixels that moves by one: at half the size it is a grey haze."""
+    """A texture of single pixels: at half the size it is a grey haze."""
     ground, thing = coarse(160, 240, seed=3), textured(64, 64, seed=5)
     dice = np.random.default_rng(2)
     thing = np.clip(thing / 8.0 + 100 + 60 * dice.choice([-1, 1], (64, 64, 1)), 0, 255).astype(np.uint8)

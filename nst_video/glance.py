@@ -29,8 +29,8 @@ ONE_MOTION = 0.5
 """Pixels, of what is looked at, by which neighbours' motions may differ to be one."""
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 WORTH = 3
-"""Iterations from which on flow is worth being searched at a frame's own size: seeing takes up to half the time of one
-of them then, else a fifth."""
+"""Iterations from which on flow is worth being searched at a frame's own size: seeing takes half the time of one of
+them, and more, then; else a fifth."""
 
 
 def suffices(flow: Flow, iterations: int) -> bool:

@@ -42,8 +42,8 @@ from nst_video.revealed import Backdrop, Revealed, changes, same
 FOLLOW = 0.05
 """How much of its difference the content takes on per frame where nothing but noise is seen."""
 SLACK = 2.0
-"""Squared pixels by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is out by a pixel, and
-whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
+"""Squared pixels, of what is searched, by which there and back may differ (`HIDDEN` is 0.5): beside what moves flow is
+out by a pixel, and whatever is not believed is painted anew, in every frame. A cut is still told by `HIDDEN`."""
 PANNED = 0.08
 """Pixels, of what is searched for flow, as that is what it errs by: if the picture's border has moved by more, and its
 middle by half as much, a camera moves in somebody's hand; if it has not moved as one, but everywhere, the camera zooms

@@ -323,11 +323,10 @@ def test_whole_flow_is_believed_as_far_as_at_full_size_however_it_is_looked_at()
         frame = ground[:, 4 * i : 4 * i + 320].copy()
         frame[80:160, 60 + 9 * i : 84 + 9 * i] = thing
         frames.append(frame)
-    full = None
-    for frame, seen in zip(frames, whole(frames), strict=True):
+    full = see(frames[0], None, ESTIMATOR)
+    for frame, seen in zip(frames[1:], whole(frames)[1:], strict=True):
         full = see(frame, full, ESTIMATOR)
-        if seen.motion is not None and full.motion is not None:
-            lost, lost_at_full_size = (int((one.motion.visible < 0.5).sum()) for one in (seen, full) if one.motion)
-            assert lost_at_full_size <= lost < 1.3 * lost_at_full_size
-    assert full is not None
-    assert full.motion is not None
+        assert seen.motion is not None
+        assert full.motion is not None
+        lost, lost_at_full_size = (int((motion.visible < 0.5).sum()) for motion in (seen.motion, full.motion))
+        assert lost_at_full_size <= lost < 1.3 * lost_at_full_size

@@ -101,7 +101,7 @@ def test_loading_leaves_the_threads_to_the_painting(
 def test_live_sees_at_a_glance_what_it_has_little_time_for(
     given: int, at_a_glance: bool, live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Searching whole frames for flow takes up to half of an iteration."""
+    """Searching whole frames for flow takes half of an iteration, and more."""
     searched = searched_whole(monkeypatch)
     run_live(live(frames=2, iterations=given, size=176), StyleSettings(), quietly)
     assert set(searched) == {not at_a_glance}

@@ -29,41 +29,52 @@ EPSILON = 1e-8
 class Moments:
     """Adam's memory: running means of the gradient and of its square, from fine to coarse, and their age in steps.
 
-    ripeness: how many whole steps each pixel has taken towards what it shows, (N, 1, H, W).
+    ripeness: how many whole steps each pixel has taken towards what it shows, (N, 1, H, W); weight: of how much each
+    pixel's two means are made, (N, 2, H, W): 1 in the long run, less where they have begun not long ago.
     """
 
     mean: tuple[Tensor, ...]
     square: tuple[Tensor, ...]
     ripeness: Tensor
+    weight: Tensor
     age: int
 
     @classmethod
     def zero(cls, image: Tensor, levels: int = LEVELS) -> Moments:
         """No memory yet of an image (N, 3, H, W). One level is plain Adam; a small image has fewer levels."""
         nothing = tuple(torch.zeros_like(level) for level in _pyramid(image, levels))
-        return cls(nothing, tuple(torch.zeros_like(level) for level in nothing), torch.zeros_like(image[:, :1]), age=0)
+        ripeness = torch.zeros_like(image[:, :1])
+        weight = ripeness.repeat(1, len(BETAS), 1, 1)
+        return cls(nothing, tuple(torch.zeros_like(level) for level in nothing), ripeness, weight, age=0)
 
     def levels(self) -> tuple[Tensor, ...]:
-        """The means, then the squares, each from fine to coarse; then the ripeness."""
-        return (*self.mean, *self.square, self.ripeness)
+        """The means, then the squares, each from fine to coarse; then ripeness and weight."""
+        return (*self.mean, *self.square, self.ripeness, self.weight)
 
 
 class Adam:
-    """Steps on images of one shape. Its memory keeps its place."""
+    """Steps on images of one shape. Its memory keeps its place.
+
+    Departs from the paper: its correction of young means is each pixel's own, for a part of a film's picture may be
+    newer than the rest.
+    """
 
     def __init__(self, like: Tensor, levels: int = LEVELS) -> None:
         self._moments = Moments.zero(like, levels)
         self._spread = tuple(torch.empty_like(level) for level in self._moments.mean)
+        self._weights = tuple(_pyramid(self._moments.weight, levels))
         self._pace = torch.empty_like(self._moments.ripeness)
-        self._age, self._ripe = torch.zeros((2, 1), device=like.device)
-        self._betas = torch.tensor(BETAS, device=like.device)
+        self._ripe = torch.zeros(1, device=like.device)
+        self._kept = torch.tensor(BETAS, device=like.device).view(1, 2, 1, 1)
+        self._added = 1 - self._kept
 
     def resume(self, moments: Moments, *, ripe: float = math.inf) -> None:
         """Go on with `moments`, which are not changed. A pixel that has taken `ripe` whole steps rests; before that its
         steps become shorter, see `pace`."""
         for mine, given in zip(self._moments.levels(), moments.levels(), strict=True):
             mine.copy_(given)
-        self._age.fill_(moments.age)
+        for weight, given in zip(self._weights, _pyramid(moments.weight, len(self._weights)), strict=True):
+            weight.copy_(given)
         self._ripe.fill_(ripe)
 
     def step(self, image: Tensor, gradient: Tensor, loss: Tensor, rate: Tensor) -> None:
@@ -82,19 +93,19 @@ class Adam:
         mean, square = (
             tuple(level.clone() for level in memory) for memory in (self._moments.mean, self._moments.square)
         )
-        return Moments(mean, square, self._moments.ripeness.clone(), age)
+        return Moments(mean, square, self._moments.ripeness.clone(), self._moments.weight.clone(), age)
 
     def _whole_step(self, gradient: Tensor) -> Tensor:
         """Take `gradient` into the moments and answer the step of all levels together, for a rate of 1."""
-        self._age += 1
-        first, second = (1 - self._betas**self._age).unbind()  # Adam's bias corrections
         steps = []
         for level, part in enumerate(_pyramid(gradient, len(self._spread))):
             mean, square, spread = self._moments.mean[level], self._moments.square[level], self._spread[level]
             mean.lerp_(part, 1 - BETAS[0])
             square.mul_(BETAS[1]).addcmul_(part, part, value=1 - BETAS[1])
-            torch.div(square, second, out=spread).sqrt_().add_(EPSILON)
-            steps.append(torch.div(mean, spread, out=spread).mul_(LEVEL_DECAY**level / first))
+            weight = self._weights[level].mul_(self._kept).add_(self._added)
+            first, second = weight[:, :1], weight[:, 1:]
+            torch.div(square, second, out=spread).sqrt_().add_(EPSILON).mul_(first)
+            steps.append(torch.div(mean, spread, out=spread).mul_(LEVEL_DECAY**level))
         total = steps.pop()
         while steps:
             finer = steps.pop()

@@ -32,6 +32,7 @@ def pack(state: State) -> bytes:
     tensors = {
         "image": state.image,
         "ripeness": state.moments.ripeness,
+        "weight": state.moments.weight,
         "behind.image": state.backdrop.image,
         "behind.ripeness": state.backdrop.ripeness,
         "sheet.painting": state.sheet.painting.image,
@@ -86,7 +87,11 @@ def unpack(path: Path, device: torch.device) -> State:
     nothing = np.empty((0, 0, 3), np.uint8)  # a frame that is painted already is not looked at again
     prepared = Prepared(nothing, torch.empty(0), seen, None)
     moments = Moments(
-        placed(row("mean")), placed(row("square")), tensors["ripeness"].to(device), json.loads(facts["age"])
+        placed(row("mean")),
+        placed(row("square")),
+        tensors["ripeness"].to(device),
+        tensors["weight"].to(device),
+        json.loads(facts["age"]),
     )
     given: dict[str, Any] = json.loads(facts["settings"])
     given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}

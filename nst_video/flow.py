@@ -253,11 +253,11 @@ def astray(flow: Tensor, back: Tensor) -> Tensor:
     return (flow + back).square().sum(1, keepdim=True) - 0.01 * lengths
 
 
-def inside(flow: Tensor) -> Tensor:
-    """1 where `flow` points into the picture, 0 where it leads out of it."""
+def inside(flow: Tensor, margin: float = 0.0) -> Tensor:
+    """1 where `flow` points into the picture, or by no more than a `margin` of pixels out of it; elsewhere 0."""
     height, width = flow.shape[-2:]
     x, y = (_grid(height, width, flow.device)[0] + flow).unbind(1)
-    return ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).float()[:, None]
+    return ((x >= -margin) & (x <= width - 1 + margin) & (y >= -margin) & (y <= height - 1 + margin)).float()[:, None]
 
 
 def motion_boundaries(flow: Tensor) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video.adam import Moments
-from nst_video.flow import Motion, backward_warp
+from nst_video.flow import Motion, backward_warp, inside
 from nst_video.image import resize
 from nst_video.masks import Masks
 from nst_video.objective import Held
@@ -26,6 +26,9 @@ has come: what a moving camera brings into view, or what has changed, would stay
 earlier frames is held on to."""
 REPAINT = 0.2
 """A change of the content by this much makes its painting unripe altogether."""
+OUTSIDE = 1.0
+"""Pixels beyond the border from which on a painting has no memory of what comes in. What is nearer is the border's own:
+a camera that drifts by less would have it begin anew in every frame."""
 FAINT = 0.015 / 255
 """A change by less from frame to frame is what a camera's noise leaves, or a light that fades by less than a grey level
 in two seconds: added to the painting, which stays as ripe as it was."""
@@ -57,14 +60,14 @@ def carry(state: State, prepared: Prepared, settings: StyleSettings, masks: Mask
         return None
     free = masks.free(content)
     visible = _painted_before(motion.visible, motion.flow, free)
-    ripeness = backward_warp(state.moments.ripeness, motion.flow)
-    ripeness = torch.where(prepared.revealed.again > 0, state.backdrop.ripeness, ripeness)
+    moments = _carry_moments(state.moments, motion.flow)
+    ripeness = torch.where(prepared.revealed.again > 0, state.backdrop.ripeness, moments.ripeness)
     ripeness = _to_be_repainted(ripeness, motion, visible, settings.blur_cost)
     painted = (ripeness / min(settings.ripe, HELD)).clamp(max=1)
     believed = visible, motion.confidence * painted
     image, found, confidence, sheet = _moved(state, prepared, motion, prepared.revealed, believed, free)
-    moments = _carry_moments(state.moments, motion.flow, ripeness if same else ripeness.zero_())
     image = torch.lerp(_tinted(content, image, found), image, found)
+    moments = replace(moments, ripeness=ripeness if same else ripeness.zero_())
     return Beginning(image, moments, Held(image, confidence) if same else None, sheet)
 
 
@@ -149,13 +152,17 @@ def _around(image: Tensor) -> Tensor:
     return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
 
 
-def _carry_moments(moments: Moments, flow: Tensor, ripeness: Tensor) -> Moments:
-    """The optimiser's memory moved along `flow`, each level by the flow of its own scale."""
+def _carry_moments(moments: Moments, flow: Tensor) -> Moments:
+    """The optimiser's memory moved along `flow`, each level by the flow of its own scale. It has none of what comes in
+    from `OUTSIDE`: that takes whole steps, as a first frame does; with the border's memory it would stay pale."""
+    known = inside(flow, OUTSIDE)
+    both = backward_warp(torch.cat((moments.ripeness, moments.weight), dim=1), flow)
+    ripeness, weight = both[:, :1], both[:, 1:] * known
     means, squares = [], []
     for level, (mean, square) in enumerate(zip(moments.mean, moments.square, strict=True)):
         if level:
-            flow = F.avg_pool2d(flow, 2) / 2
-        moved = backward_warp(torch.cat((mean, square), dim=1), flow)
+            flow, known = F.avg_pool2d(flow, 2) / 2, F.avg_pool2d(known, 2)
+        moved = backward_warp(torch.cat((mean, square), dim=1), flow) * known
         means.append(moved[:, :3])
         squares.append(moved[:, 3:])
-    return Moments(tuple(means), tuple(squares), ripeness, moments.age)
+    return Moments(tuple(means), tuple(squares), ripeness, weight, moments.age)

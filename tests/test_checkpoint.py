@@ -169,7 +169,7 @@ def test_packing_leaves_the_state_as_it_is(state: State) -> None:
 
 def test_numbers_at_the_edge_of_what_there_is_come_back(state: State, tmp_path: Path) -> None:
     odd = torch.tensor([0.0, -0.0, 1e-45, 3.4e38, float("inf"), float("nan"), 1 / 3, 1.0]).expand(1, 1, 8, 8)
-    moments = Moments((odd,), (odd,), odd, age=10**12)
+    moments = Moments((odd,), (odd,), odd, odd, age=10**12)
     losses = {"total": 0.1 + 0.2, "style": 1e-300, "content": float("inf")}
     back = through_a_file(replace(state, moments=moments, losses=losses), tmp_path)
     for level in back.moments.levels():

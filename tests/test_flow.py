@@ -270,6 +270,9 @@ def test_inside_is_where_the_flow_stays_in_the_picture() -> None:
     wanted = torch.zeros(1, 1, 20, 30)
     wanted[..., :18, 4:] = 1
     assert torch.equal(inside(uniform(20, 30, -4, 2)), wanted)
+    wanted[..., :19, 3:] = 1
+    assert torch.equal(inside(uniform(20, 30, -4, 2), 1.0), wanted)
+    assert inside(uniform(20, 30, 0.9, -1), 1.0).min() == 1
 
 
 def test_an_array_is_moved_like_a_tensor() -> None:

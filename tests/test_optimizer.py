@@ -50,7 +50,7 @@ def run(
 
 
 def same(one: Moments, other: Moments) -> bool:
-    pairs = zip((*one.mean, *one.square), (*other.mean, *other.square), strict=True)
+    pairs = zip(one.levels(), other.levels(), strict=True)
     return one.age == other.age and all(torch.equal(a, b) for a, b in pairs)
 
 
@@ -83,6 +83,25 @@ def test_forgotten_moments_give_another_picture() -> None:
     assert not torch.allclose(run(7, image)[0], run(11)[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_pixel_without_memory_steps_as_in_a_first_frame_whatever_the_others_remember(levels: int) -> None:
+    pull = torch.where(torch.arange(48) < 24, 0.01, 1.0).expand(SHAPE)  # less than what is remembered there
+    young, aged = Moments.zero(start(), levels), pulled_memory(-pull.flip(3), levels)
+    known = [torch.arange(48 >> level).ge(24 >> level).float() for level in range(levels)]
+    mixed = Moments(
+        tuple(mean * k for mean, k in zip(aged.mean, known, strict=True)),
+        tuple(square * k for square, k in zip(aged.square, known, strict=True)),
+        aged.ripeness,
+        aged.weight * known[0],
+        aged.age,
+    )
+    for iterations in (1, 5):
+        first, later, both = (pulled(pull, moments, iterations) for moments in (young, aged, mixed))
+        assert torch.allclose(both[..., :16], first[..., :16], atol=1e-3)
+        assert torch.allclose(both[..., 32:], later[..., 32:], atol=1e-3)
+        assert (first - later)[..., :16].abs().min() > 0.5
+
+
 def test_neither_the_image_nor_the_moments_given_are_changed() -> None:
     image, moments, _ = run(3)
     kept = copy.deepcopy((image, moments))
@@ -108,6 +127,17 @@ def pulled(pull: Tensor, moments: Moments | None = None, iterations: int = 1) ->
 
     moments = Moments.zero(grey) if moments is None else moments
     return (optimize(objective, grey, moments, iterations=iterations, learning_rate=0.001)[0] - grey) / 0.001
+
+
+def pulled_memory(pull: Tensor, levels: int) -> Moments:
+    """What is remembered of a pull that went on for long."""
+    grey = torch.full(pull.shape, 0.5)
+
+    def objective(image: Tensor) -> Losses:
+        total, zero = (image * pull).sum(), torch.zeros(())
+        return Losses(total, total, zero, zero, zero)
+
+    return optimize(objective, grey, Moments.zero(grey, levels), iterations=60, learning_rate=0.001)[1]
 
 
 def test_what_is_finer_than_a_level_moves_the_finest_only() -> None:

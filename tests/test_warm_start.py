@@ -29,13 +29,31 @@ def test_every_level_of_the_moments_moves_by_its_own_share_of_the_flow() -> None
     flow = torch.zeros(1, 2, 64, 96)
     flow[:, 0] = 8
     ripeness = torch.rand(1, 1, 64, 96)
-    carried = _carry_moments(Moments(ramp, ramp, torch.zeros_like(ripeness), age=7), flow, ripeness)
-    assert carried.ripeness is ripeness
+    weight = torch.rand(1, 2, 64, 96)
+    carried = _carry_moments(Moments(ramp, ramp, ripeness, weight, age=7), flow)
+    assert torch.allclose(carried.ripeness[..., :-8], ripeness[..., 8:], atol=1e-4)
+    assert torch.allclose(carried.weight[..., :-8], weight[..., 8:], atol=1e-4)
     assert carried.age == 7
     for level, (before, after) in enumerate(zip(ramp, carried.mean, strict=True)):
         shift = 8 // 2**level
         assert torch.allclose(after[..., :-shift], before[..., :-shift] + shift, atol=1e-3)
     assert all(torch.equal(a, b) for a, b in zip(carried.mean, carried.square, strict=True))
+
+
+@pytest.mark.parametrize("drift", [8.0, 1.5, 0.9, 0.0])
+def test_of_what_comes_in_at_the_border_there_is_no_memory_unless_it_is_nearer_than_a_pixel(drift: float) -> None:
+    """A strip that had the border's would take steps as short as the border's last ones: a pan would stay a photograph.
+    A camera that drifts slowly would have its border begin anew in every frame."""
+    one = torch.ones(1, 3, 64, 96)
+    full = tuple(torch.ones_like(level) for level in Moments.zero(one).mean)
+    flow = torch.zeros(1, 2, 64, 96)
+    flow[:, 1] = -drift
+    carried = _carry_moments(Moments(full, full, 50 * one[:, :1], one[:, :2], age=7), flow)
+    strip = {8.0: 7, 1.5: 1}.get(drift, 0)  # as far as its own rows lie beyond, less the pixel
+    for kept in (carried.weight, carried.mean[0], carried.square[0]):
+        assert torch.equal(kept[:, :, :strip], torch.zeros_like(kept[:, :, :strip]))
+        assert torch.allclose(kept[:, :, strip:], torch.ones_like(kept[:, :, strip:]))
+    assert carried.mean[3][:, :, 0].mean() == pytest.approx(1 - strip / 8, abs=1e-5)
 
 
 @pytest.mark.parametrize(

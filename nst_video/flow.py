@@ -45,7 +45,8 @@ MARGIN = 24
 EDGE = 6
 """Pixels of small pictures: if what has changed is so near to three of their sides, a camera may have moved;"""
 SHIFTED = 0.04
-"""or if all the rest has moved by so many pixels: half of what tells a camera that does (see scene.py)."""
+"""or if all the rest has moved by so many pixels: half of what tells a camera that does (see scene.py), at half the size;
+as much where flow is searched whole, with a quarter of which all of nearly every talker's frame was searched for nothing."""
 STILL = 0.25
 """Below this many pixels of motion a still camera's pixel is kept as it is: repeated interpolation would blur it."""
 
@@ -114,7 +115,7 @@ class FlowEstimator:
         return _supported(backward, near, far, current, believed), _supported(forward, far, near, previous, believed)
 
 
-def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8], shifted: float = SHIFTED) -> Part:
+def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> Part:
     """The part of small pictures (H, W) with all that has changed, and some around; all if a camera may have moved."""
     changed = cv2.blur(cv2.absdiff(previous, current), (WINDOW, WINDOW)) > UNCHANGED
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
@@ -125,7 +126,7 @@ def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8], shifte
         part = slice(max(0, top - MARGIN), bottom + MARGIN), slice(max(0, left - MARGIN), right + MARGIN)
         height, width = changed.shape
         sides = sum(end < EDGE for end in (top, left, height - bottom, width - right))
-    if sides >= 3 or _shift(previous, current, part) > shifted:
+    if sides >= 3 or _shift(previous, current, part) > SHIFTED:
         return EVERYWHERE
     return part
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nst_video.flow import SHIFTED, FlowEstimator, Motion, agreed, changed_part, enlarged_part, grey, way_back
+from nst_video.flow import FlowEstimator, Motion, agreed, changed_part, enlarged_part, grey, way_back
 from nst_video.frame import Pixels
 from nst_video.image import resize_pixels
 from nst_video.scene import Seen, followed, see
@@ -56,7 +56,7 @@ def glance(
     small = resize_pixels(pixels, (height, width))
     flows = fewer = None
     if whole and last is not None and last.half is not None:
-        part = changed_part(grey(last.half.content.astype(np.uint8)), grey(small), SHIFTED / LARGER)
+        part = changed_part(grey(last.half.content.astype(np.uint8)), grey(small))
         larger = enlarged_part(part, LARGER)
         flows = estimator(grey(last.content.astype(np.uint8)), grey(pixels), 1.0, larger)
         fewer = smaller_flow(flows[0], (width, height)), smaller_flow(flows[1], (width, height))

@@ -45,8 +45,9 @@ MARGIN = 24
 EDGE = 6
 """Pixels of small pictures: if what has changed is so near to three of their sides, a camera may have moved;"""
 SHIFTED = 0.04
-"""or if all the rest has moved by so many pixels: half of what tells a camera that does (see scene.py), at half the size;
-as much where flow is searched whole, with a quarter of which all of nearly every talker's frame was searched for nothing."""
+"""or if all the rest has moved by so many pixels: half of what tells a camera that does (see scene.py), at half the size.
+Flow that is searched whole tells it from as little; searched where no more has moved, it took twice the time before
+nearly every talker, for nothing."""
 STILL = 0.25
 """Below this many pixels of motion a still camera's pixel is kept as it is: repeated interpolation would blur it."""
 

@@ -45,7 +45,7 @@ MARGIN = 24
 EDGE = 6
 """Pixels of small pictures: if what has changed is so near to three of their sides, a camera may have moved;"""
 SHIFTED = 0.04
-"""or if all the rest has moved by so many pixels: half of what tells a camera that does (see scene.py), at half the size.
+"""or if all the rest has moved by so many pixels: half of what tells a camera that does at half the size (scene.py).
 Flow that is searched whole tells it from as little; searched where no more has moved, it took twice the time before
 nearly every talker, for nothing."""
 STILL = 0.25

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LEVELS = 4
+COARSEST = 2 ** (LEVELS - 1)
+"""Pixels of the image to one of the coarsest level."""
 LEVEL_DECAY = 0.7
 """The step of a level is this much of the next finer one's."""
 SMALLEST = 8  # pixels: no level gets narrower

@@ -6,6 +6,7 @@ previous one: current(p) ≈ previous(p + flow(p)). Every mask is (1, 1, H, W), 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -48,6 +49,8 @@ SHIFTED = 0.04
 """or if all the rest has moved by so many pixels: half of what tells a camera that does at half the size (scene.py).
 Flow that is searched whole tells it from as little; searched where no more has moved, it took twice the time before
 nearly every talker, for nothing."""
+MOST = 0.75
+"""With this much of a picture, to cut a part out and put it back takes as much time as it saves."""
 STILL = 0.25
 """Below this many pixels of motion a still camera's pixel is kept as it is: repeated interpolation would blur it."""
 
@@ -136,6 +139,40 @@ def enlarged_part(part: Part, times: int) -> Part:
     """The same part of a picture so many times as large."""
     rows, columns = (slice(*(end and end * times for end in (side.start, side.stop))) for side in part)
     return rows, columns
+
+
+def moving_part(flow: Tensor, around: int, multiple: int) -> Part | None:
+    """The part of a picture that a flow (1, 2, H, W), on the CPU, moves and takes from, and so many pixels `around`;
+    None if nothing moves, all if it is `MOST` of it. It begins and ends at a `multiple`, or where the picture does."""
+    planes = flow[0].numpy()
+    moves = (planes != 0).any(axis=0)
+    if not moves.any():
+        return None
+    reach = math.ceil(np.abs(planes).max()) + around
+
+    def side(found: NDArray[np.intp], length: int) -> slice:
+        first = max(0, found[0] - reach) // multiple * multiple
+        last = -(-(found[-1] + 1 + reach) // multiple) * multiple
+        return slice(int(first) or None, None if last >= length else int(last))
+
+    height, width = moves.shape
+    part = side(np.flatnonzero(moves.any(axis=1)), height), side(np.flatnonzero(moves.any(axis=0)), width)
+    return part if moves[part].size < MOST * moves.size else EVERYWHERE
+
+
+def cut(image: Tensor, part: Part, level: int = 0) -> Tensor:
+    """That part of an image (1, C, H, W); of one that has been halved as often as `level` says, the same part of it."""
+    rows, columns = (slice(*(end and end >> level for end in (side.start, side.stop))) for side in part)
+    return image[..., rows, columns]
+
+
+def pasted(image: Tensor, piece: Tensor, part: Part, level: int = 0) -> Tensor:
+    """An image like this one with another `piece` in that part of it; see `cut`."""
+    if part == EVERYWHERE:
+        return piece
+    image = image.clone()
+    cut(image, part, level).copy_(piece)
+    return image
 
 
 def _shift(previous: NDArray[np.uint8], current: NDArray[np.uint8], but: Part) -> float:
@@ -275,7 +312,7 @@ def places(image: Tensor) -> Tensor:
     return _grid(image.shape[2], image.shape[3], image.device)[0]
 
 
-@lru_cache(maxsize=8)  # a frame needs it for each level of the optimiser's memory
+@lru_cache(maxsize=32)  # a frame needs it for each level of the optimiser's memory, of the part that moves
 def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where the pixels are, (1, 2, H, W), x before y; and what makes [0, 2] of the range of either."""
     y, x = torch.meshgrid(

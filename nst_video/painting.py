@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from nst_video.adam import Moments
-from nst_video.flow import Motion
+from nst_video.flow import EVERYWHERE, Motion, Part
 from nst_video.frame import Pixels
 from nst_video.revealed import Revealed
 from nst_video.scene import Seen
@@ -21,7 +21,8 @@ class Prepared:
 
     content: the frame at the worked size, without noise where nothing happens; motion: since the frame prepared
     before, None of the first frame of a scene, of one of another shape, and where flow is not wanted; recalled: since
-    earlier ones, by how many frames ago that was; revealed: what has come to light, None where `motion` is.
+    earlier ones, by how many frames ago that was; revealed: what has come to light, None where `motion` is; part:
+    outside of it nothing moves, None if nothing does at all.
     """
 
     pixels: Pixels
@@ -31,6 +32,7 @@ class Prepared:
     recalled: tuple[tuple[int, Motion], ...] = ()
     revealed: Revealed | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    part: Part | None = EVERYWHERE
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,23 @@ frame to frame; when that is too much of the painting, there is a new sheet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from nst_video.flow import backward_warp, places
+from nst_video.flow import EVERYWHERE, Part, backward_warp, cut, pasted, places
 from nst_video.spline import Spline
 
 SERVES = 0.6
 """With less than this share of a painting on it a sheet is given up."""
 ANOTHER = 0.25
 """A pixel that has changed by this much since is not on the sheet any more; by half as much, half of it is."""
+
+ALMOST = 0.999
+"""From this on nothing has come between: rounding leaves less than 1."""
+BORDER = 20
+"""Pixels around what moves by which splines need to know its surroundings: those further away count for nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,29 @@ class Sheet:
         """A new one."""
         return cls(Spline(painting), places(painting), torch.ones_like(painting[:, :1]), painting)
 
-    def moved(self, painting: Tensor, flow: Tensor, visible: Tensor) -> tuple[Tensor, Sheet]:
+    def still(self, visible: Tensor) -> Sheet:
+        """The one for a frame in which nothing moves."""
+        return replace(self, whole=(self.whole > ALMOST).float() * visible)
+
+    def moved(self, painting: Tensor, flow: Tensor, visible: Tensor, part: Part = EVERYWHERE) -> tuple[Tensor, Sheet]:
         """The last `painting` (1, 3, H, W), moved along `flow` as far as it is `visible`, and where that is on the
-        sheet: what is only partly visible is painted anew bit by bit, and taken from there for the last time. Beside a
-        tear it is moved by linear steps: splines would take something from across."""
+        sheet: what is only partly visible is painted anew bit by bit, and taken from there for the last time. Outside
+        of `part` nothing moves; see `flow.moving_part`."""
+        before, still = (cut(each, part) for each in (self.places, self.whole, self.taken)), self.still(visible)
+        piece = Sheet(self.painting, *before)
+        made, piece = piece._moved(cut(painting, part), cut(flow, part), cut(visible, part))
+        pairs = ((still.places, piece.places), (still.whole, piece.whole), (still.taken, piece.taken))
+        return pasted(painting, made, part), Sheet(self.painting, *(pasted(*pair, part) for pair in pairs))
+
+    def _moved(self, painting: Tensor, flow: Tensor, visible: Tensor) -> tuple[Tensor, Sheet]:
+        """All of it. Beside a tear it is moved by linear steps: splines would take something from across."""
         torn = _torn(self.places)
         parts = torch.cat((painting, self.places, self.whole * (1 - torn), torn), dim=1)
         soft, there, whole, torn = torch.split(backward_warp(parts, flow), [3, 2, 1, 1], dim=1)
         since = (painting - self.taken) * self.whole * (1 - torn)  # splines reach far: nothing that means nothing
         crisp = backward_warp(torch.cat((since, painting), dim=1), flow, sharp=True)
         since, painting = torch.split(crisp, [3, 3], dim=1)
-        whole = (whole > 0.999).float() * visible
+        whole = (whole > ALMOST).float() * visible
         taken = self.painting.at(there)
         painting = torch.where(whole > 0, taken + since, torch.where(torn > 0, soft, painting))
         return painting, Sheet(self.painting, there, whole, taken)

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video import color
-from nst_video.adam import Moments, pace
+from nst_video.adam import COARSEST, Moments, pace
 from nst_video.device import Compute, Look
-from nst_video.flow import FlowEstimator
+from nst_video.flow import FlowEstimator, moving_part
 from nst_video.frame import Mask, Pixels
 from nst_video.glance import glance
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
@@ -30,7 +30,7 @@ from nst_video.objective import Objective
 from nst_video.optimizer import Method, OnIteration, Optimizer
 from nst_video.painting import Painted, Painting, Prepared, State
 from nst_video.settings import StyleSettings
-from nst_video.sheet import Sheet
+from nst_video.sheet import BORDER, Sheet
 from nst_video.shutter import exposed
 from nst_video.views import HOLD, JITTER, View, Viewpoint
 from nst_video.warm_start import Beginning, behind, carry
@@ -126,12 +126,13 @@ class Stylizer:
             with _timed(seconds, "flow"):
                 last = None if before is None else before.seen
                 seen = glance(small, last, self._flow, self._memory, whole=not self._quick)
+                part = None if seen.motion is None else moving_part(seen.motion.flow, BORDER, COARSEST)
             with _timed(seconds, "upload"):
                 content = self._hand_over(torch.from_numpy((seen.content / 255).transpose(2, 0, 1)[None].copy()))
                 motion = seen.motion and seen.motion.each(self._hand_over)
                 recalled = tuple((ago, motion.each(self._hand_over)) for ago, motion in seen.recalled)
                 revealed = seen.revealed and seen.revealed.each(self._hand_over)
-        return Prepared(pixels, content, seen, motion, recalled, revealed, seconds)
+        return Prepared(pixels, content, seen, motion, recalled, revealed, seconds, part)
 
     def _hand_over(self, tensor: Tensor) -> Tensor:
         return self._compute.hand_over(tensor.to(self._compute.device))

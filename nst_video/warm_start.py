@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video.adam import Moments
-from nst_video.flow import Motion, backward_warp, inside
+from nst_video.flow import EVERYWHERE, Motion, Part, backward_warp, cut, inside, pasted
 from nst_video.image import resize
 from nst_video.masks import Masks
 from nst_video.objective import Held
@@ -60,7 +60,7 @@ def carry(state: State, prepared: Prepared, settings: StyleSettings, masks: Mask
         return None
     free = masks.free(content)
     visible = _painted_before(motion.visible, motion.flow, free)
-    moments = _carry_moments(state.moments, motion.flow)
+    moments = _carry_moments(state.moments, motion.flow, prepared.part)
     ripeness = torch.where(prepared.revealed.again > 0, state.backdrop.ripeness, moments.ripeness)
     ripeness = _to_be_repainted(ripeness, motion, visible, settings.blur_cost)
     painted = (ripeness / min(settings.ripe, HELD)).clamp(max=1)
@@ -86,8 +86,12 @@ def _moved(
     iterations would not get there by themselves.
     """
     found, confidence = believed
-    image, sheet = state.sheet.moved(state.image, motion.flow, found * (1 - revealed.again))
-    image = torch.where(motion.moved > 0, image, state.image)
+    image, sheet, known = state.image, state.sheet, found * (1 - revealed.again)
+    if prepared.part is None:
+        sheet = sheet.still(known)
+    else:
+        image, sheet = sheet.moved(image, motion.flow, known, prepared.part)
+        image = torch.where(motion.moved > 0, image, state.image)
     image = torch.where(revealed.again > 0, state.backdrop.image, image)
     image = (image + motion.change).clamp_(0, 1)
     for ago, older in prepared.recalled:
@@ -152,17 +156,22 @@ def _around(image: Tensor) -> Tensor:
     return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
 
 
-def _carry_moments(moments: Moments, flow: Tensor) -> Moments:
-    """The optimiser's memory moved along `flow`, each level by the flow of its own scale. It has none of what comes in
-    from `OUTSIDE`: that takes whole steps, as a first frame does; with the border's memory it would stay pale."""
+def _carry_moments(moments: Moments, flow: Tensor, part: Part | None = EVERYWHERE) -> Moments:
+    """The optimiser's memory moved along `flow`, each level by the flow of its own scale; outside of `part` nothing
+    moves. It has none of what comes in from `OUTSIDE`: that takes whole steps, as a first frame does; with the border's
+    memory it would stay pale."""
+    if part is None:
+        return moments
+    flow = cut(flow, part)
     known = inside(flow, OUTSIDE)
-    both = backward_warp(torch.cat((moments.ripeness, moments.weight), dim=1), flow)
-    ripeness, weight = both[:, :1], both[:, 1:] * known
+    moved = backward_warp(torch.cat((cut(moments.ripeness, part), cut(moments.weight, part)), dim=1), flow)
+    ripeness = pasted(moments.ripeness, moved[:, :1], part)
+    weight = pasted(moments.weight, moved[:, 1:] * known, part)
     means, squares = [], []
     for level, (mean, square) in enumerate(zip(moments.mean, moments.square, strict=True)):
         if level:
             flow, known = F.avg_pool2d(flow, 2) / 2, F.avg_pool2d(known, 2)
-        moved = backward_warp(torch.cat((mean, square), dim=1), flow) * known
-        means.append(moved[:, :3])
-        squares.append(moved[:, 3:])
+        moved = backward_warp(torch.cat((cut(mean, part, level), cut(square, part, level)), dim=1), flow) * known
+        means.append(pasted(mean, moved[:, :3], part, level))
+        squares.append(pasted(square, moved[:, 3:], part, level))
     return Moments(tuple(means), tuple(squares), ripeness, weight, moments.age)

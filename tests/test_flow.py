@@ -10,22 +10,29 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from media import DATA, blobs, read_png, sliding
 from numpy.typing import NDArray
 from torch import Tensor
 
 from nst_video.flow import (
+    EVERYWHERE,
     MARGIN,
+    MOST,
     STILL,
     FlowEstimator,
     Flows,
     agreed,
     backward_warp,
     changed_part,
+    cut,
     grey,
     inside,
     motion_boundaries,
+    moving_part,
     occlusion_mask,
+    pasted,
     remap,
     steady,
     way_back,
@@ -394,3 +401,56 @@ def test_a_camera_that_moves_too_slowly_to_change_anything_is_searched_for_every
         )
         assert np.abs(there.astype(int) - here).max() <= 3
         assert changed_only(FlowEstimator(), here, there)[0].any().item() == searched
+
+
+SIZES = st.tuples(st.integers(40, 150), st.integers(40, 150))
+
+
+@given(SIZES, st.data())
+def test_what_moves_and_where_it_comes_from_lie_well_within_the_part_that_moves(
+    size: tuple[int, int], data: st.DataObject
+) -> None:
+    flow = torch.zeros(1, 2, *size)
+    for _ in range(data.draw(st.integers(1, 2))):
+        top, left = (data.draw(st.integers(0, length - 1)) for length in size)
+        down, across = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+        flow[0, :, top : top + down, left : left + across] = torch.tensor(
+            data.draw(st.tuples(st.floats(-20, 20, width=32), st.floats(0.25, 20, width=32)))
+        ).view(2, 1, 1)
+    around, multiple = data.draw(st.sampled_from([(3, 8), (20, 8), (0, 1)]))
+    part = moving_part(flow, around, multiple)
+    assert part is not None
+    for side, length, way in zip(part, size, (1, 0), strict=True):
+        first, last = side.start or 0, length if side.stop is None else side.stop
+        assert first % multiple == 0
+        assert last == length or last % multiple == 0
+        at = (flow[0] != 0).any(0).nonzero()[:, 1 - way]
+        from_there = at + flow[0, way][(flow[0] != 0).any(0)]
+        for places in (at.float(), from_there):
+            assert places.clamp(0, length - 1).min() >= min(first + around, length - 1) or first == 0
+            assert places.clamp(0, length - 1).max() <= max(last - 1 - around, 0) or last == length
+    assert part == EVERYWHERE or cut(flow, part).numel() < MOST * flow.numel()
+
+
+def test_where_nothing_moves_there_is_no_part_and_most_of_a_picture_is_all_of_it() -> None:
+    flow = torch.zeros(1, 2, 80, 120)
+    assert moving_part(flow, 20, 8) is None
+    flow[..., 40, 60] = 0.5
+    assert moving_part(flow, 4, 8) == (slice(32, 48), slice(48, 72))
+    flow[..., 3:76, 5:99] = 0.5
+    assert moving_part(flow, 4, 8) == EVERYWHERE
+
+
+@pytest.mark.parametrize("size", [(80, 120), (75, 101)])
+@pytest.mark.parametrize("part", [(slice(None), slice(None)), (slice(None, 40), slice(16, None)), (slice(8, 24),) * 2])
+def test_a_piece_that_is_cut_out_is_pasted_where_it_was(size: tuple[int, int], part: tuple[slice, slice]) -> None:
+    image = torch.rand(1, 3, *size)
+    for level in range(4):
+        small = torch.nn.functional.avg_pool2d(image, 2**level)
+        piece = cut(small, part, level)
+        assert torch.equal(pasted(small, piece, part, level), small)
+        changed = pasted(small, piece + 1, part, level)
+        assert torch.equal(cut(changed, part, level), piece + 1)
+        assert (changed - small).sum().item() == pytest.approx(piece.numel(), rel=1e-4)
+        halved = torch.nn.functional.avg_pool2d(cut(image, part), 2**level)
+        assert torch.allclose(halved, piece, atol=1e-6)  # as the way of a coarse level's flow needs it

@@ -49,6 +49,27 @@ def test_a_painting_that_rests_is_not_touched() -> None:
     assert torch.allclose(carried(painting, 24, 0.0), painting, atol=1e-3)
 
 
+def test_with_only_the_part_carried_that_moves_the_painting_and_its_sheet_are_the_same() -> None:
+    x, y = torch.arange(96.0), torch.arange(40.0)[:, None]
+    flow = drift(1.6) * ((x >= 40) & (x < 60) & (y >= 12) & (y < 26))
+    visible = 1 - 0.2 * (x < 9).float().expand(1, 1, 40, 96)
+    painting = torch.rand(1, 3, 40, 96, generator=torch.Generator().manual_seed(0))
+    part = slice(None), slice(16, 88)
+    ways = [(painting, Sheet.of(painting)), (painting, Sheet.of(painting))]
+    for frame in range(4):
+        (whole, sheet), (partly, other) = ways
+        new = 0.1 * waves(12, left=frame)
+        ways = [sheet.moved(whole + new, flow, visible), other.moved(partly + new, flow, visible, part)]
+    (whole, sheet), (partly, other) = ways
+    assert torch.allclose(whole, partly, atol=1e-4)
+    for one, another in ((sheet.places, other.places), (sheet.taken, other.taken)):
+        assert torch.allclose(one, another, atol=1e-3)
+    assert torch.equal(sheet.whole[..., 16:88], other.whole[..., 16:88])
+    still = Sheet.of(painting).still(visible)
+    assert torch.equal(still.whole, visible)
+    assert torch.equal(still.still(visible).whole, visible * (visible == 1))  # for the last time
+
+
 def test_what_is_painted_on_the_way_is_carried_too() -> None:
     painting, visible = waves(24), torch.ones(1, 1, 40, 96)
     sheet = Sheet.of(painting)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from nst_video.adam import Moments
-from nst_video.flow import Motion
+from nst_video.adam import COARSEST, Moments
+from nst_video.flow import EVERYWHERE, Motion, cut, moving_part
 from nst_video.masks import Masks
 from nst_video.painting import Behind, Prepared, State
 from nst_video.revealed import Backdrop, Revealed
 from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
-from nst_video.sheet import Sheet
+from nst_video.sheet import BORDER, Sheet
 from nst_video.warm_start import FAINT, REPAINT, Beginning, _carry_moments, _to_be_repainted, behind, carry
 
 
@@ -135,6 +135,29 @@ def followed(ripeness: float, stability: float = 0.5, *, recalled: bool = False)
     assert found is not None
     assert found.held is not None
     return image, found
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (91, 133)])
+def test_the_part_that_moves_is_carried_as_all_of_it_is_and_the_rest_is_not_touched(height: int, width: int) -> None:
+    dice = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, height, width, generator=dice)
+    levels = [torch.rand(level.shape, generator=dice) for level in Moments.zero(image).mean]
+    steps = 40 + torch.rand(1, 1, height, width, generator=dice)
+    moments = Moments(tuple(levels), tuple(levels), steps, torch.rand(1, 2, height, width, generator=dice), age=7)
+    flow = torch.zeros(1, 2, height, width)
+    flow[0, :, 40:60, 90:] = torch.tensor([3.3, -1.7]).view(2, 1, 1)  # out of the picture, too
+    part = moving_part(flow, BORDER, COARSEST)
+    assert part not in (None, EVERYWHERE)
+    assert part is not None
+    found, wanted = _carry_moments(moments, flow, part), _carry_moments(moments, flow)
+    for mine, whole, before in zip(found.levels(), wanted.levels(), moments.levels(), strict=True):
+        assert torch.allclose(mine, whole, atol=2e-3)
+        assert not torch.allclose(mine, before, atol=0.1)
+        level = round(height / mine.shape[2]).bit_length() - 1
+        cut(mine, part, level).zero_()
+        cut(before, part, level).zero_()
+        assert torch.equal(mine, before)
+    assert _carry_moments(moments, 0 * flow, None) is moments
 
 
 def test_a_hole_begins_with_its_content_tinted_and_has_all_of_it_to_paint() -> None:

@@ -141,9 +141,11 @@ def followed(ripeness: float, stability: float = 0.5, *, recalled: bool = False)
 def test_the_part_that_moves_is_carried_as_all_of_it_is_and_the_rest_is_not_touched(height: int, width: int) -> None:
     dice = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, height, width, generator=dice)
-    levels = [torch.rand(level.shape, generator=dice) for level in Moments.zero(image).mean]
+    means, squares = (
+        tuple(torch.rand(level.shape, generator=dice) for level in Moments.zero(image).mean) for _ in range(2)
+    )
     steps = 40 + torch.rand(1, 1, height, width, generator=dice)
-    moments = Moments(tuple(levels), tuple(levels), steps, torch.rand(1, 2, height, width, generator=dice), age=7)
+    moments = Moments(means, squares, steps, torch.rand(1, 2, height, width, generator=dice), age=7)
     flow = torch.zeros(1, 2, height, width)
     flow[0, :, 40:60, 90:] = torch.tensor([3.3, -1.7]).view(2, 1, 1)  # out of the picture, too
     part = moving_part(flow, BORDER, COARSEST)

@@ -29,7 +29,8 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's memory: running means of the gradient and of its square, from fine to coarse, and their age in steps.
+    """Adam's memory: running means of the gradient and of its square, from fine to coarse; and how many steps an
+    image has taken since its first (see views.py).
 
     ripeness: how many whole steps each pixel has taken towards what it shows, (N, 1, H, W); weight: of how much each
     pixel's two means are made, (N, 2, H, W): 1 in the long run, less where they have begun not long ago.

@@ -49,6 +49,8 @@ SHIFTED = 0.04
 """or if all the rest has moved by so many pixels: half of what tells a camera that does at half the size (scene.py).
 Flow that is searched whole tells it from as little; searched where no more has moved, it took twice the time before
 nearly every talker, for nothing."""
+ROOMY = 256
+"""Pixels: pictures and their parts have their places from the same few grids, whose sides are multiples of this."""
 MOST = 0.75
 """With this much of a picture, to cut a part out and put it back takes as much time as it saves."""
 STILL = 0.25
@@ -309,16 +311,26 @@ def motion_boundaries(flow: Tensor) -> Tensor:
 
 def places(image: Tensor) -> Tensor:
     """Where the pixels of an image (1, C, H, W) are, (1, 2, H, W), x before y."""
-    return _grid(image.shape[2], image.shape[3], image.device)[0]
+    return _grid(image.shape[2], image.shape[3], image.device)[0].contiguous()
 
 
-@lru_cache(maxsize=32)  # a frame needs it for each level of the optimiser's memory, of the part that moves
 def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Where the pixels are, (1, 2, H, W), x before y; and what makes [0, 2] of the range of either."""
+    roomy = (-(-side // ROOMY) * ROOMY for side in (height, width))
+    return _positions(*roomy, device)[..., :height, :width], _scale(height, width, device)
+
+
+@lru_cache(maxsize=4)
+def _positions(height: int, width: int, device: torch.device) -> Tensor:
     y, x = torch.meshgrid(
         torch.arange(height, device=device, dtype=torch.float32),
         torch.arange(width, device=device, dtype=torch.float32),
         indexing="ij",
     )
-    scale = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)], device=device)
-    return torch.stack((x, y))[None], scale.view(1, 2, 1, 1)
+    return torch.stack((x, y))[None]
+
+
+@lru_cache(maxsize=256)
+def _scale(height: int, width: int, device: torch.device) -> Tensor:
+    scale = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)])
+    return scale.to(device, non_blocking=True).view(1, 2, 1, 1)

@@ -23,8 +23,8 @@ ANOTHER = 0.25
 
 ALMOST = 0.999
 """From this on nothing has come between: rounding leaves less than 1."""
-BORDER = 20
-"""Pixels around what moves by which splines need to know its surroundings: those further away count for nothing."""
+SURROUNDINGS = 20
+"""Pixels around what moves that splines need to know: those further away count for nothing."""
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,10 @@ def _coefficients(image: Tensor) -> Tensor:
     return image / math.prod(1 + POLE**shift for shift in SHIFTS) ** 4
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _sides(height: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
     """The last place, what makes [0, 2] of the range of the coefficients, a step across and a step down; each x before
     y, (1, 2, 1, 1)."""
-    last = torch.tensor([width - 1, height - 1], dtype=torch.float32, device=device).view(1, 2, 1, 1)
-    steps = torch.eye(2, device=device).view(2, 1, 2, 1, 1)
-    return last, 2 / (last + 2 * MARGIN), *steps.unbind()
+    last = torch.tensor([width - 1, height - 1], dtype=torch.float32).view(1, 2, 1, 1)
+    steps = torch.eye(2).view(2, 1, 2, 1, 1)
+    return tuple(t.to(device, non_blocking=True) for t in (last, 2 / (last + 2 * MARGIN), *steps.unbind()))

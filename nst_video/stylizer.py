@@ -30,7 +30,7 @@ from nst_video.objective import Objective
 from nst_video.optimizer import Method, OnIteration, Optimizer
 from nst_video.painting import Painted, Painting, Prepared, State
 from nst_video.settings import StyleSettings
-from nst_video.sheet import BORDER, Sheet
+from nst_video.sheet import SURROUNDINGS, Sheet
 from nst_video.shutter import exposed
 from nst_video.views import HOLD, JITTER, View, Viewpoint
 from nst_video.warm_start import Beginning, behind, carry
@@ -126,7 +126,7 @@ class Stylizer:
             with _timed(seconds, "flow"):
                 last = None if before is None else before.seen
                 seen = glance(small, last, self._flow, self._memory, whole=not self._quick)
-                part = None if seen.motion is None else moving_part(seen.motion.flow, BORDER, COARSEST)
+                part = None if seen.motion is None else moving_part(seen.motion.flow, SURROUNDINGS, COARSEST)
             with _timed(seconds, "upload"):
                 content = self._hand_over(torch.from_numpy((seen.content / 255).transpose(2, 0, 1)[None].copy()))
                 motion = seen.motion and seen.motion.each(self._hand_over)

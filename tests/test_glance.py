@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from media import blobs
 from test_scene import noisy, panned, shifts, textured
 
-from nst_video.flow import FlowEstimator
+from nst_video.flow import EVERYWHERE, FlowEstimator, Part, enlarged_part
 from nst_video.frame import Pixels
 from nst_video.glance import LARGER, LEAST, WORTH, enlarged_flow, glance, suffices
 from nst_video.scene import Seen, see
@@ -307,6 +307,24 @@ def test_what_rests_is_not_searched_whole_either() -> None:
         assert 60 < columns.start < 140 < 180 < columns.stop < 300
     assert before.motion.flow[0, 0, 110:130, 160:185].median().item() == pytest.approx(-6, abs=0.3)
     assert not before.motion.flow[..., 240:].any()
+
+
+@pytest.mark.parametrize(("shift", "everywhere"), [(0.03, False), (0.06, True)])
+def test_all_is_searched_whole_only_if_it_has_moved_by_what_tells_a_camera(
+    shift: float, everywhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half as much a talker has in nearly every frame, and it took twice the time."""
+    parts = list[Part]()
+
+    def note(part: Part, times: int) -> Part:
+        parts.append(part)
+        return enlarged_part(part, times)
+
+    monkeypatch.setattr("nst_video.glance.enlarged_part", note)
+    first, second = (larger(frame, 2) for frame in panned(2, shift))
+    first[80:120, 100:140] = second[80:120, 106:146] = coarse(40, 40, seed=8)
+    glance(second, glance(first, None, ESTIMATOR, whole=True), ESTIMATOR, whole=True)
+    assert [part == EVERYWHERE for part in parts] == [everywhere]
 
 
 def test_a_camera_that_moves_by_less_than_half_the_size_would_tell_is_followed_where_flow_is_searched_whole() -> None:

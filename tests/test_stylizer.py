@@ -410,6 +410,28 @@ def test_a_painting_that_is_seen_at_half_the_size_follows_at_its_own() -> None:
     assert anew.backdrop.image.shape == anew.image.shape == first.shape
 
 
+def test_only_the_part_that_moves_is_carried_and_the_painting_is_that_of_all_of_it() -> None:
+    ground, thing = blobs(200, 264, seed=4), blobs(32, 32, seed=5)
+    frames = [ground.copy() for _ in range(4)]
+    for number, frame in enumerate(frames):
+        frame[90:122, 120 + 4 * number : 152 + 4 * number] = thing
+    stylizer, settings = make(size=264, iterations=2), StyleSettings()
+    state: State | None = None
+    for number, frame in enumerate(frames):
+        prepared = stylizer.prepare(frame, None if state is None else state.prepared)
+        if state is not None:
+            assert prepared.part is not None
+            rows, columns = prepared.part
+            assert 0 < rows.start < 90 < 122 < rows.stop < 200
+            assert 0 < columns.start < 116 + 4 * number < 152 + 4 * number < columns.stop < 264
+        partly = stylizer.paint(prepared, settings, state)
+        wholly = stylizer.paint(replace(prepared, part=EVERYWHERE), settings, state)
+        assert difference(partly[0].painted, wholly[0].painted) < 0.02
+        state = partly[1]
+    assert state is not None
+    assert stylizer.prepare(frames[-1], state.prepared).part is None
+
+
 def test_holes_start_from_the_content_in_the_colours_around_them() -> None:
     """What the pan uncovers at the edge was never painted."""
     wide = blobs(96, 160, seed=9)

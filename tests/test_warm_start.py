@@ -15,7 +15,7 @@ from nst_video.painting import Behind, Prepared, State
 from nst_video.revealed import Backdrop, Revealed
 from nst_video.scene import Seen
 from nst_video.settings import StyleSettings
-from nst_video.sheet import BORDER, Sheet
+from nst_video.sheet import SURROUNDINGS, Sheet
 from nst_video.warm_start import FAINT, REPAINT, Beginning, _carry_moments, _to_be_repainted, behind, carry
 
 
@@ -148,7 +148,7 @@ def test_the_part_that_moves_is_carried_as_all_of_it_is_and_the_rest_is_not_touc
     moments = Moments(means, squares, steps, torch.rand(1, 2, height, width, generator=dice), age=7)
     flow = torch.zeros(1, 2, height, width)
     flow[0, :, 40:60, 90:] = torch.tensor([3.3, -1.7]).view(2, 1, 1)  # out of the picture, too
-    part = moving_part(flow, BORDER, COARSEST)
+    part = moving_part(flow, SURROUNDINGS, COARSEST)
     assert part not in (None, EVERYWHERE)
     assert part is not None
     found, wanted = _carry_moments(moments, flow, part), _carry_moments(moments, flow)

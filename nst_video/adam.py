@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -76,8 +77,8 @@ class Adam:
         steps become shorter, see `pace`."""
         for mine, given in zip(self._moments.levels(), moments.levels(), strict=True):
             mine.copy_(given)
-        for weight, given in zip(self._weights, _pyramid(moments.weight, len(self._weights)), strict=True):
-            weight.copy_(given)
+        for finer, weight in pairwise(self._weights):
+            weight.copy_(F.avg_pool2d(finer, 2))
         self._ripe.fill_(ripe)
 
     def step(self, image: Tensor, gradient: Tensor, loss: Tensor, rate: Tensor) -> None:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nst_video.crop import EVERYWHERE, Part
 from nst_video.fields import WINDOW, Floats
 from nst_video.frame import Pixels
 from nst_video.spline import Spline, in_bands, look_up, put_together
@@ -80,10 +81,6 @@ class Motion:
 Flows = tuple[Tensor, Tensor]
 """The backward flow, current to previous, and the opposite one."""
 
-Part = tuple[slice, slice]
-"""Rows and columns of a picture."""
-EVERYWHERE: Part = slice(None), slice(None)
-
 
 class FlowEstimator:
     """Dense inverse search flow (Kroeger et al., ECCV 2016) as OpenCV has it. Not for several threads at once.
@@ -137,12 +134,6 @@ def changed_part(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> Par
     return part
 
 
-def enlarged_part(part: Part, times: int) -> Part:
-    """The same part of a picture so many times as large."""
-    rows, columns = (slice(*(end and end * times for end in (side.start, side.stop))) for side in part)
-    return rows, columns
-
-
 def moving_part(flow: Tensor, around: int, multiple: int) -> Part | None:
     """The part of a picture that a flow (1, 2, H, W), on the CPU, moves and takes from, and so many pixels `around`;
     None if nothing moves, all if it is `MOST` of it. It begins and ends at a `multiple`, or where the picture does."""
@@ -160,21 +151,6 @@ def moving_part(flow: Tensor, around: int, multiple: int) -> Part | None:
     height, width = moves.shape
     part = side(np.flatnonzero(moves.any(axis=1)), height), side(np.flatnonzero(moves.any(axis=0)), width)
     return part if moves[part].size < MOST * moves.size else EVERYWHERE
-
-
-def cut(image: Tensor, part: Part, level: int = 0) -> Tensor:
-    """That part of an image (1, C, H, W); of one that has been halved as often as `level` says, the same part of it."""
-    rows, columns = (slice(*(end and end >> level for end in (side.start, side.stop))) for side in part)
-    return image[..., rows, columns]
-
-
-def pasted(image: Tensor, piece: Tensor, part: Part, level: int = 0) -> Tensor:
-    """An image like this one with another `piece` in that part of it; see `cut`."""
-    if part == EVERYWHERE:
-        return piece
-    image = image.clone()
-    cut(image, part, level).copy_(piece)
-    return image
 
 
 def _shift(previous: NDArray[np.uint8], current: NDArray[np.uint8], but: Part) -> float:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nst_video.flow import FlowEstimator, Motion, agreed, changed_part, enlarged_part, grey, way_back
+from nst_video.crop import enlarged_part
+from nst_video.flow import FlowEstimator, Motion, agreed, changed_part, grey, way_back
 from nst_video.frame import Pixels
 from nst_video.image import resize_pixels
 from nst_video.scene import Seen, followed, see

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from nst_video.adam import Moments
-from nst_video.flow import EVERYWHERE, Motion, Part
+from nst_video.crop import EVERYWHERE, Part
+from nst_video.flow import Motion
 from nst_video.frame import Pixels
 from nst_video.revealed import Revealed
 from nst_video.scene import Seen

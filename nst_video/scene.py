@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nst_video.change import changed, missed, seam, to_paint
+from nst_video.crop import EVERYWHERE
 from nst_video.fields import Floats, Places, averaged, chosen, in_colours, length, mean_colour, median
 from nst_video.flow import (
-    EVERYWHERE,
     HIDDEN,
     STILL,
     FlowEstimator,

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from nst_video.flow import EVERYWHERE, Part, backward_warp, cut, pasted, places
+from nst_video.crop import EVERYWHERE, Part, cut, pasted
+from nst_video.flow import backward_warp, places
 from nst_video.spline import Spline
 
 SERVES = 0.6
 """With less than this share of a painting on it a sheet is given up."""
 ANOTHER = 0.25
 """A pixel that has changed by this much since is not on the sheet any more; by half as much, half of it is."""
-
 ALMOST = 0.999
 """From this on nothing has come between: rounding leaves less than 1."""
 SURROUNDINGS = 20

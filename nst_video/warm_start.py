@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nst_video.adam import Moments
-from nst_video.flow import EVERYWHERE, Motion, Part, backward_warp, cut, inside, pasted
+from nst_video.crop import EVERYWHERE, Part, cut, pasted
+from nst_video.flow import Motion, backward_warp, inside
 from nst_video.image import resize
 from nst_video.masks import Masks
 from nst_video.objective import Held

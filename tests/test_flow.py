@@ -16,8 +16,8 @@ from media import DATA, blobs, read_png, sliding
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nst_video.crop import EVERYWHERE, cut
 from nst_video.flow import (
-    EVERYWHERE,
     MARGIN,
     MOST,
     STILL,
@@ -26,13 +26,11 @@ from nst_video.flow import (
     agreed,
     backward_warp,
     changed_part,
-    cut,
     grey,
     inside,
     motion_boundaries,
     moving_part,
     occlusion_mask,
-    pasted,
     remap,
     steady,
     way_back,
@@ -439,18 +437,3 @@ def test_where_nothing_moves_there_is_no_part_and_most_of_a_picture_is_all_of_it
     assert moving_part(flow, 4, 8) == (slice(32, 48), slice(48, 72))
     flow[..., 3:76, 5:99] = 0.5
     assert moving_part(flow, 4, 8) == EVERYWHERE
-
-
-@pytest.mark.parametrize("size", [(80, 120), (75, 101)])
-@pytest.mark.parametrize("part", [(slice(None), slice(None)), (slice(None, 40), slice(16, None)), (slice(8, 24),) * 2])
-def test_a_piece_that_is_cut_out_is_pasted_where_it_was(size: tuple[int, int], part: tuple[slice, slice]) -> None:
-    image = torch.rand(1, 3, *size)
-    for level in range(4):
-        small = torch.nn.functional.avg_pool2d(image, 2**level)
-        piece = cut(small, part, level)
-        assert torch.equal(pasted(small, piece, part, level), small)
-        changed = pasted(small, piece + 1, part, level)
-        assert torch.equal(cut(changed, part, level), piece + 1)
-        assert (changed - small).sum().item() == pytest.approx(piece.numel(), rel=1e-4)
-        halved = torch.nn.functional.avg_pool2d(cut(image, part), 2**level)
-        assert torch.allclose(halved, piece, atol=1e-6)  # as the way of a coarse level's flow needs it

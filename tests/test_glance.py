@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from media import blobs
 from test_scene import noisy, panned, shifts, textured
 
-from nst_video.flow import EVERYWHERE, FlowEstimator, Part, enlarged_part
+from nst_video.crop import EVERYWHERE, Part, enlarged_part
+from nst_video.flow import FlowEstimator
 from nst_video.frame import Pixels
 from nst_video.glance import LARGER, LEAST, WORTH, enlarged_flow, glance, suffices
 from nst_video.scene import Seen, see

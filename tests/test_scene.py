@@ -12,7 +12,8 @@ from media import blobs
 from torch import Tensor
 
 from nst_video.change import CALM_STILL
-from nst_video.flow import EVERYWHERE, HIDDEN, FlowEstimator, Flows, Part
+from nst_video.crop import EVERYWHERE, Part
+from nst_video.flow import HIDDEN, FlowEstimator, Flows
 from nst_video.frame import Pixels
 from nst_video.scene import Seen, see
 

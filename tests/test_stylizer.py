@@ -15,8 +15,9 @@ from media import blobs, sliding
 from torch import Tensor
 
 from nst_video.adam import Moments
+from nst_video.crop import EVERYWHERE, Part
 from nst_video.device import Compute
-from nst_video.flow import EVERYWHERE, FlowEstimator, Flows, Part
+from nst_video.flow import FlowEstimator, Flows
 from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import relative_difference

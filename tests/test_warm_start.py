@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from nst_video.adam import COARSEST, Moments
-from nst_video.flow import EVERYWHERE, Motion, cut, moving_part
+from nst_video.crop import EVERYWHERE, cut
+from nst_video.flow import Motion, moving_part
 from nst_video.masks import Masks
 from nst_video.painting import Behind, Prepared, State
 from nst_video.revealed import Backdrop, Revealed

@@ -40,6 +40,7 @@ from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.errors import NstVideoError
 from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask, way_back
+from nst_video.focus import EVERYTHING
 from nst_video.frame import Pixels
 from nst_video.glance import LARGER, WORTH, enlarged_flow, suffices
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
@@ -309,29 +310,36 @@ def still_change(results: list[Pixels], frames: list[Pixels]) -> float:
 
 def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, size: int, iterations: int) -> None:
     """How many milliseconds `live` takes, by the median, to see a frame (flow, masks, what has changed) and to paint it
-    with so many iterations (carrying and looking included): alone, and at once, as it does it."""
+    with so many iterations (carrying and looking included): alone, all of it or where it is unripe, and at once."""
     compute, quick = Compute.choose(), suffices("auto", iterations)
     stylizer = Stylizer(
         network, [style], compute=compute, size=size, iterations=iterations, flow=FlowEstimator(), quick=quick
     )
     settings, clock, begun = StyleSettings(), time.perf_counter, len(frames) // 10
-    seeing, alone, beside = list[float](), list[float](), list[float]()
+    seeing, painting, mean = list[float](), dict[str, list[float]](), dict[str, float]()
     with ThreadPoolExecutor(1) as other:
-        for times, at_once in ((alone, False), (beside, True), (alone, False), (beside, True)):
-            prepared, state = stylizer.prepare(frames[0], None), None
-            for frame in frames[1:]:
-                coming = other.submit(stylizer.prepare, frame, prepared)
-                if not at_once:  # a machine that slows down slows both
-                    seeing.append(coming.result().seconds["flow"])
-                now = clock()
-                _, state = stylizer.paint(prepared, settings, state)
-                times.append(clock() - now)
-                prepared = coming.result()
-    see, paint, both = (1000 * float(np.median(times[begun:])) for times in (seeing, alone, beside))
+        for _ in range(2):  # a machine that slows down slows all
+            for way in ("all", "part", "beside"):
+                times = painting.setdefault(way, [])
+                prepared, state = stylizer.prepare(frames[0], None), None
+                for frame in frames[1:]:
+                    coming = other.submit(stylizer.prepare, frame, prepared)
+                    if way != "beside":
+                        seeing.append(coming.result().seconds["flow"])
+                    if state is not None and way == "all":
+                        state = dataclasses.replace(state, focus=dataclasses.replace(EVERYTHING, owed=math.inf))
+                    now = clock()
+                    _, state = stylizer.paint(prepared, settings, state)
+                    times.append(clock() - now)
+                    prepared = coming.result()
+                mean[way] = 1000 * float(np.mean(times[begun:]))
+    see, paint, part, both = (1000 * float(np.median(times[begun:])) for times in (seeing, *painting.values()))
     height, width = frames[0].shape[:2]
     what = f"{width}x{height}, flow {'half' if quick else 'dis'}, iterations {iterations}"
-    share = f"{see:.1f} ms, {see / paint:.0%} of painting"
-    print(f"{what}: seeing {share} {paint:.1f} ms; painting while the next one is seen {both:.1f} ms")
+    print(
+        f"{what}: seeing {see:.1f} ms, {see / paint:.0%} of painting all of a frame, {paint:.1f} ms; "
+        f"painting what is unripe {part:.1f} ms (mean {mean['part']:.1f}), {both:.1f} ms while the next one is seen"
+    )
 
 
 def print_flow_errors(folder: Path) -> None:

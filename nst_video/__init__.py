@@ -1,6 +1,6 @@
 """Webcam and video stylisation by true Gatys optimisation."""
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 
 import os as _os
 import sys as _sys

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nst_video.crop import Part, cut, pasted
+
 LEVELS = 4
 COARSEST = 2 ** (LEVELS - 1)
 """Pixels of the image to one of the coarsest level."""
@@ -54,6 +56,22 @@ class Moments:
     def levels(self) -> tuple[Tensor, ...]:
         """The means, then the squares, each from fine to coarse; then ripeness and weight."""
         return (*self.mean, *self.square, self.ripeness, self.weight)
+
+    def cut(self, part: Part) -> Moments:
+        """Those of a part of the image, which begins at a multiple of `COARSEST`, and ends at one or with the image."""
+        mean, square = (
+            tuple(cut(each, part, level) for level, each in enumerate(memory)) for memory in (self.mean, self.square)
+        )
+        return Moments(mean, square, cut(self.ripeness, part), cut(self.weight, part), self.age)
+
+    def pasted(self, piece: Moments, part: Part) -> Moments:
+        """With those of a `piece` of the image in that part of it, and as old as they are; see `cut`."""
+        mean, square = (
+            tuple(pasted(*both, part, level) for level, both in enumerate(zip(mine, its, strict=True)))
+            for mine, its in ((self.mean, piece.mean), (self.square, piece.square))
+        )
+        ripeness, weight = pasted(self.ripeness, piece.ripeness, part), pasted(self.weight, piece.weight, part)
+        return Moments(mean, square, ripeness, weight, piece.age)
 
 
 class Adam:

@@ -14,6 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nst_video.adam import Moments
+from nst_video.crop import Part
+from nst_video.focus import Focus, Mirrored
 from nst_video.painting import Behind, Prepared, State
 from nst_video.revealed import Backdrop
 from nst_video.scene import Seen
@@ -42,6 +44,11 @@ def pack(state: State) -> bytes:
         **{f"square.{level}": square for level, square in enumerate(state.moments.square)},
         **{f"earlier.{ago}": image for ago, image in enumerate(state.earlier)},
         **{f"seen.{ago}": torch.from_numpy(content) for ago, content in enumerate(looked_at.earlier)},
+        **{
+            f"rest.{'uv'[upside_down]}{'lr'[mirrored]}.{layer}": gram
+            for (upside_down, mirrored), rest in state.focus.rest.items()
+            for layer, gram in rest.items()
+        },
     }
     if state.palette is not None:
         tensors["palette"] = state.palette
@@ -58,6 +65,7 @@ def pack(state: State) -> bytes:
         "age": json.dumps(state.moments.age),
         "losses": json.dumps(state.losses),
         "settings": json.dumps(dataclasses.asdict(state.settings)),
+        "focus": json.dumps([_ends(state.focus.part), _ends(state.focus.around), state.focus.share, state.focus.owed]),
     }
     return save({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, metadata=facts)
 
@@ -93,6 +101,12 @@ def unpack(path: Path, device: torch.device) -> State:
         tensors["weight"].to(device),
         json.loads(facts["age"]),
     )
+    part, around, share, owed = json.loads(facts["focus"])
+    rest = dict[Mirrored, dict[str, Tensor]]()
+    for name in tensors:
+        if name.startswith("rest."):
+            _, (down, across), layer = name.split(".")
+            rest.setdefault((down == "v", across == "r"), {})[layer] = tensors[name].to(device)
     given: dict[str, Any] = json.loads(facts["settings"])
     given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
     return State(
@@ -105,4 +119,14 @@ def unpack(path: Path, device: torch.device) -> State:
         Sheet(Spline(tensors["sheet.painting"].to(device)), *(tensors[f"sheet.{name}"].to(device) for name in _SHEET)),
         placed(row("earlier")),
         tensors["palette"].to(device) if "palette" in tensors else None,
+        Focus(_part(part), _part(around), share, owed, rest),
     )
+
+
+def _ends(part: Part) -> list[list[int | None]]:
+    return [[side.start, side.stop] for side in part]
+
+
+def _part(ends: list[list[int | None]]) -> Part:
+    rows, columns = (slice(*side) for side in ends)
+    return rows, columns

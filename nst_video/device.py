@@ -197,6 +197,11 @@ class Compute:
         return tensor
 
     @property
+    def counts_pixels(self) -> bool:
+        """Whether a part of a picture takes less time here than all of it: a GPU has many pixels at once."""
+        return self.device.type == "cpu"
+
+    @property
     def captures(self) -> bool:
         """Whether `capture` records anything here."""
         return self.device.type == "cuda"

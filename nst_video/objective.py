@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,9 @@ from nst_video.settings import StyleSettings
 
 _TERMS = {"relative": (relative_difference, relative_difference), "paper": (content_loss, style_loss)}
 """What `--loss` means: how content features, and how Gram matrices, are compared."""
+
+
+_NONE: Mapping[str, Tensor] = {}
 
 
 class Held(NamedTuple):
@@ -32,6 +35,9 @@ class Objective:
     `every_term`: a captured iteration cannot change its mind. `shares`: how much of the picture each region has, where
     Gram matrices (R, C, C) are those of R regions: as each is a mean over its region, that makes every pixel count
     alike.
+
+    The images may be parts of a picture, each a `portion` of its places: then so much of its Gram matrices and
+    those of the `rest` are the picture's, and the other terms count for so much.
     """
 
     def __init__(
@@ -52,32 +58,39 @@ class Objective:
         self._weights = torch.zeros(4, device=like.device)
         self._held = Held(torch.zeros_like(like), torch.zeros_like(like[:, :1]))
         self._smooth = self._hold = every_term
+        self._portion, self._rest = 1.0, dict[str, Tensor]()
 
     def aim(
         self,
         settings: StyleSettings,
-        features: dict[str, Tensor],
-        grams: dict[str, Tensor],
+        features: Mapping[str, Tensor],
+        grams: Mapping[str, Tensor],
         held: Held | None = None,
         *,
         iterations: int = 1,
+        portion: float = 1.0,
+        rest: Mapping[str, Tensor] = _NONE,
     ) -> None:
         """Take new targets and weights, for so many `iterations`. Nothing is held on to without `held`."""
-        self.retarget(features, grams)
+        self.retarget(features, grams, rest)
         _share_out(settings.content_layer_weights, self._content_weights)
         _share_out(settings.style_layer_weights, self._style_weights)
         temporal_weight = settings.held_weight(iterations) if held is not None else 0.0
-        self._weights.copy_(
-            torch.tensor([settings.content_weight, settings.style_weight, settings.tv_weight, temporal_weight])
-        )
+        shares = torch.tensor([portion, 1.0, portion, portion])
+        weights = [settings.content_weight, settings.style_weight, settings.tv_weight, temporal_weight]
+        self._weights.copy_(shares * torch.tensor(weights))
+        self._portion = portion
         self._smooth = self._every_term or settings.tv_weight > 0
         self._hold = self._every_term or temporal_weight > 0
         if held is not None:
             self._held.image.copy_(held.image)
             self._held.confidence.copy_(held.confidence)
 
-    def retarget(self, features: dict[str, Tensor], grams: dict[str, Tensor]) -> None:
-        """Take new targets alone."""
+    def retarget(
+        self, features: Mapping[str, Tensor], grams: Mapping[str, Tensor], rest: Mapping[str, Tensor] = _NONE
+    ) -> None:
+        """Take new targets alone, and what is to be added to the Gram matrices of a part."""
+        self._rest = dict(rest)
         for mine, given in ((self._features, features), (self._grams, grams)):
             for layer, target in given.items():
                 mine[layer].copy_(target)
@@ -91,6 +104,10 @@ class Objective:
             terms = [self._content_term(found, self._features[layer]) for layer, found in features.items()]
             content = (self._content_weights * torch.stack(terms)).sum()
         if grams:
+            if self._rest:
+                grams = {
+                    layer: torch.add(self._rest[layer], gram, alpha=self._portion) for layer, gram in grams.items()
+                }
             terms = [self._compared(found, self._grams[layer]) for layer, found in grams.items()]
             style = (self._style_weights * torch.stack(terms)).sum()
         tv = total_variation(image) if self._smooth else zero

@@ -9,6 +9,7 @@ from torch import Tensor
 from nst_video.adam import Moments
 from nst_video.crop import EVERYWHERE, Part
 from nst_video.flow import Motion
+from nst_video.focus import EVERYTHING, Focus
 from nst_video.frame import Pixels
 from nst_video.revealed import Revealed
 from nst_video.scene import Seen
@@ -48,7 +49,8 @@ class Behind:
 class State:
     """What one frame hands to the next: what it showed, how the painting looks, the optimiser's memory, what was
     wanted and how near it came, how the backdrop is painted, what a moving painting is taken from, how earlier frames
-    were painted, the last one first, and the content whose colours the style has been given, if it was."""
+    were painted, the last one first, the content whose colours the style has been given, if it was, and where the frame
+    was painted."""
 
     prepared: Prepared
     image: Tensor
@@ -59,12 +61,14 @@ class State:
     sheet: Sheet
     earlier: tuple[Tensor, ...] = ()
     palette: Tensor | None = None
+    focus: Focus = EVERYTHING
 
 
 @dataclass(frozen=True)
 class Painting:
     """A frame as the optimiser left it, still at the worked size, and what that took; `flow`: how what it shows has
-    moved before the camera since the frame before, (1, 2, H, W), on the CPU, None where that is not known."""
+    moved before the camera since the frame before, (1, 2, H, W), on the CPU, None where that is not known; `share`: of
+    the picture that the iterations were done on."""
 
     frame: Pixels
     painted: Pixels
@@ -72,6 +76,7 @@ class Painting:
     losses: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
     flow: Tensor | None = None
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

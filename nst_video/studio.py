@@ -88,7 +88,7 @@ def paint_all(
         )
         if budget is not None and painting.iterations and not first:  # which waits for much that is done once
             iterating = painting.seconds["optimize"]
-            budget.spent(painting.iterations, iterating, time.perf_counter() - now - iterating)
+            budget.spent(painting.iterations, iterating, time.perf_counter() - now - iterating, painting.share)
         return item, painting, state
 
     def finish(all_of_it: tuple[Read, Painting, State]) -> Finished:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,16 +19,18 @@ from torch.nn import functional as F
 
 from nst_video import color
 from nst_video.adam import COARSEST, Moments, pace
+from nst_video.crop import cut, pasted
 from nst_video.device import Compute, Look
 from nst_video.flow import FlowEstimator, moving_part
+from nst_video.focus import EVERYTHING, Focus, focused
 from nst_video.frame import Mask, Pixels
 from nst_video.glance import glance
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import Guide
 from nst_video.masks import Masks
-from nst_video.networks import FeatureNetwork, Looked
-from nst_video.objective import Objective
-from nst_video.optimizer import Method, OnIteration, Optimizer
+from nst_video.networks import FeatureNetwork
+from nst_video.objective import Held, Objective
+from nst_video.optimizer import Losses, Method, OnIteration, Optimizer
 from nst_video.painting import Painted, Painting, Prepared, State
 from nst_video.settings import StyleSettings
 from nst_video.sheet import SURROUNDINGS, Sheet
@@ -39,12 +42,15 @@ BUSY = 0.02
 """With this much of the picture to be painted a frame gets all its iterations; with less, fewer."""
 DONE = 1e-4
 """With less than this much to be painted it gets none."""
+PARTS = 8
+"""So many shapes of parts keep their easels."""
 
 
 @dataclass(frozen=True)
 class _Easel:
     """What paints images of one shape for settings of one kind; kept from frame to frame. Where `free` (1, 1, H, W) is
-    False the content stays. Without a `viewpoint` images are always seen as they stand."""
+    False the content stays. Without a `viewpoint` images are always seen as they stand. `parts`: what paints parts of
+    them, by their shape."""
 
     key: object
     look: Look
@@ -53,6 +59,22 @@ class _Easel:
     objective: Objective
     optimizer: Optimizer
     free: Tensor | None
+    parts: dict[object, _Easel]
+
+    def show(self, image: Tensor) -> Tensor:
+        """The image from where it is looked at now."""
+        return image if self.viewpoint is None else self.viewpoint.show(image)
+
+
+class _Task(NamedTuple):
+    """What is to be done on a frame: so many `iterations` of those that were `asked` for, where the focus is; with
+    histogram colours, in those of the palette."""
+
+    settings: StyleSettings
+    palette: Tensor | None
+    asked: int
+    iterations: int
+    focus: Focus
 
 
 class Stylizer:
@@ -143,76 +165,112 @@ class Stylizer:
         settings: StyleSettings,
         state: State | None,
         *,
-        iterations: int | None = None,
+        iterations: int | Callable[[float], int] | None = None,
         start: Tensor | None = None,
         on_iteration: OnIteration | None = None,
     ) -> tuple[Painting, State]:
-        """Optimise a prepared frame, `iterations` times (default: as the stylizer was made for)."""
+        """Optimise a prepared frame, `iterations` times (default: as the stylizer was made for), or as often as they
+        answer for the share of it that is worked on. That is also what `on_iteration` is shown.
+        """
         with self._compute.painting():
             seconds, content = dict(prepared.seconds), prepared.content
             with _timed(seconds, "carry"):
                 follow = self._flow is not None
                 carried = carry(state, prepared, settings, self._masks, follow=follow) if state is not None else None
                 beginning = carried or Beginning(content if start is None else start, Moments.zero(content))
+                focus = EVERYTHING if carried is None else self._focus(beginning, settings, state)
                 if iterations is None:
                     iterations = self._first_iterations if carried is None else self._iterations
-                asked = iterations
-                if carried is not None:
-                    iterations = self._wanted(iterations, beginning, settings)
+                asked = iterations(focus.share) if callable(iterations) else iterations
+                wanted = asked if carried is None else self._wanted(asked, beginning, settings, focus)
             palette = None
             if settings.original_colors == "histogram":  # of the frame that a scene begins with
                 palette = content if state is None or carried is None or state.palette is None else state.palette
-            if state is not None and iterations == 0:
+            if state is not None and wanted == 0:
                 image, moments, values = beginning.image, beginning.moments, state.losses
                 seconds.update(look=0.0, optimize=0.0)
             else:
-                with _timed(seconds, "look"):
-                    easel = self._set_up(content, settings)
-                    age, image = beginning.moments.age, beginning.image
-                    targets = self._targets(easel, content, settings, palette, age)
-                    easel.objective.aim(settings, *targets, beginning.held, iterations=asked)
-                    if easel.free is not None:
-                        image = torch.where(easel.free, image, content)
-
-                def move(done: int) -> None:
-                    if easel.viewpoint is not None and done and (age + done) % HOLD == 0:
-                        easel.objective.retarget(*self._targets(easel, content, settings, palette, age + done))
-
-                with _timed(seconds, "optimize"):
-                    image, moments, losses = easel.optimizer.run(
-                        image,
-                        beginning.moments,
-                        iterations=iterations,
-                        learning_rate=settings.learning_rate,
-                        decay=settings.learning_rate_decay,
-                        ripe=self._ripe(settings),
-                        before_iteration=move,
-                        on_iteration=on_iteration,
-                    )
-                    values = losses.values()
+                task = _Task(settings, palette, asked, wanted, focus)
+                image, moments, losses, focus = self._optimized(content, beginning, task, seconds, on_iteration)
+                values = losses.values()
             painted = to_pixels(image)
             earlier = () if carried is None or state is None else (state.image, *state.earlier)
             earlier = earlier[: max(self._memory, default=0)]
             backdrop = behind(state, prepared, settings, image, moments.ripeness)
             free = self._masks.free(image)
             sheet = beginning.sheet.after(image, free) if beginning.sheet is not None else Sheet.of(image)
-            state = State(prepared, image, moments, settings, values, backdrop, sheet, earlier, palette)
-            return Painting(prepared.pixels, painted, iterations, values, seconds, prepared.seen.stirred), state
+            state = State(prepared, image, moments, settings, values, backdrop, sheet, earlier, palette, focus)
+            stirred = prepared.seen.stirred
+            return Painting(prepared.pixels, painted, wanted, values, seconds, stirred, focus.share), state
 
-    def _targets(
-        self, easel: _Easel, content: Tensor, settings: StyleSettings, palette: Tensor | None, age: int
-    ) -> Looked:
-        """What to paint towards, as it is seen from where this `age` of a painting is looked at; and go there."""
-        view = View()
-        if easel.viewpoint is not None:
-            view = easel.viewpoint.view(age // HOLD, self._jitter(settings))
-            easel.viewpoint.go(view)
-            masks = self._masks.fitted(content)
-            if masks is not None:
-                for layer, guide in self._guides(easel.viewpoint.show(masks), settings.style_layers).items():
-                    easel.guides[layer].copy_(guide)
-            content = easel.viewpoint.show(content)
-        return easel.look.content(content), self._style_grams(settings, content, palette, view)
+    def _optimized(
+        self,
+        content: Tensor,
+        beginning: Beginning,
+        task: _Task,
+        seconds: dict[str, float],
+        on_iteration: OnIteration | None,
+    ) -> tuple[Tensor, Moments, Losses, Focus]:
+        """A frame when that is done, and the focus, which may have got to know more of the rest."""
+        settings, focus, age = task.settings, task.focus, beginning.moments.age
+        with _timed(seconds, "look"):
+            whole = self._set_up(content, settings)
+            easel = whole if focus.everywhere else self._set_up_part(whole, content, settings, focus)
+            piece, image = cut(content, focus.around).contiguous(), cut(beginning.image, focus.around)
+            if whole.free is not None:
+                image = torch.where(whole.free, image, content)
+
+            def targets(done: int) -> tuple[Mapping[str, Tensor], ...]:
+                nonlocal focus
+                view = self._go(easel, content, settings, age + done)
+                mirrored = view.upside_down, view.mirrored
+                if not focus.everywhere and mirrored not in focus.rest:
+                    focus = focus.knowing(mirrored, _rest(whole, easel, beginning.image, view, focus))
+                grams = self._style_grams(settings, content, task.palette, view)
+                return easel.look.content(easel.show(piece)), grams, focus.rest.get(mirrored, {})
+
+            features, grams, rest = targets(0)
+            held = beginning.held and Held(*(cut(each, focus.around) for each in beginning.held))
+            easel.objective.aim(settings, features, grams, held, iterations=task.asked, portion=focus.share, rest=rest)
+
+        def move(done: int) -> None:
+            if easel.viewpoint is not None and done and (age + done) % HOLD == 0:
+                easel.objective.retarget(*targets(done))
+
+        with _timed(seconds, "optimize"):
+            image, moments, losses = easel.optimizer.run(
+                image,
+                beginning.moments.cut(focus.around),
+                iterations=task.iterations,
+                learning_rate=settings.learning_rate,
+                decay=settings.learning_rate_decay,
+                ripe=self._ripe(settings),
+                before_iteration=move,
+                on_iteration=on_iteration,
+            )
+            image = pasted(beginning.image, cut(image, focus.inner), focus.part)
+            moments = beginning.moments.pasted(moments.cut(focus.inner), focus.part)
+        return image, moments, losses, focus
+
+    def _focus(self, beginning: Beginning, settings: StyleSettings, state: State | None) -> Focus:
+        """Where to paint: only Adam's pixels ripen, and only in a film; masks say where themselves."""
+        if state is None or self._flow is None or self._method != "adam" or self._masks:
+            return EVERYTHING
+        if not self._compute.counts_pixels:
+            return EVERYTHING
+        return focused(pace(beginning.moments.ripeness, self._ripe(settings)), state.focus)
+
+    def _go(self, easel: _Easel, content: Tensor, settings: StyleSettings, age: int) -> View:
+        """Look from where a painting of this `age` is looked at."""
+        if easel.viewpoint is None:
+            return View()
+        view = easel.viewpoint.view(age // HOLD, self._jitter(settings))
+        easel.viewpoint.go(view)
+        masks = self._masks.fitted(content)
+        if masks is not None:
+            for layer, guide in self._guides(easel.viewpoint.show(masks), settings.style_layers).items():
+                easel.guides[layer].copy_(guide)
+        return view
 
     def _jitter(self, settings: StyleSettings) -> int:
         """By how many pixels looks are moved. A goal that moves would mislead what compares it with its last one."""
@@ -225,8 +283,10 @@ class Stylizer:
         """A still picture's pixels never ripen: its iterations are counted by the user."""
         return settings.ripe if self._flow is not None else math.inf
 
-    def _wanted(self, iterations: int, beginning: Beginning, settings: StyleSettings) -> int:
+    def _wanted(self, iterations: int, beginning: Beginning, settings: StyleSettings, focus: Focus) -> int:
         """How many of `iterations` a frame is worth: all, unless next to nothing in it is left to be painted."""
+        if not focus.everywhere:
+            return iterations if focus.share else 0
         paces, free = pace(beginning.moments.ripeness, self._ripe(settings)), self._masks.free(beginning.image)
         unripe = float((paces if free is None else paces[free]).mean())
         return math.ceil(iterations * min(1.0, unripe / BUSY)) if unripe > DONE else 0
@@ -282,14 +342,40 @@ class Stylizer:
                 memory=self._limit,
             )
             shares = (1.0,) if masks is None else masks.mean((1, 2, 3)).tolist()
-            viewpoint = Viewpoint(content) if moves else None
-            whole = look.whole if viewpoint is None else lambda image: look.whole(viewpoint(image))
-            objective = Objective(whole, content, settings, every_term=self._compute.captures, shares=shares)
-            free = self._masks.free(content)
-            capture = self._compute.capture if self._compute.captures else None
-            optimizer = Optimizer(objective, content, method=self._method, free=free, capture=capture)
-            self._easel = _Easel(key, look, viewpoint, guides, objective, optimizer, free)
+            self._easel = self._make_easel(key, content, settings, look, guides, shares, self._masks.free(content))
         return self._easel
+
+    def _set_up_part(self, whole: _Easel, content: Tensor, settings: StyleSettings, focus: Focus) -> _Easel:
+        """The easel for what is looked at in that `focus`; only the part in it is free."""
+        piece = cut(content, focus.around)
+        key = piece.shape, *((side.start, side.stop) for side in focus.inner)
+        if key not in whole.parts:
+            free = torch.zeros_like(piece[:, :1], dtype=torch.bool)
+            cut(free, focus.inner).fill_(True)
+            if len(whole.parts) == PARTS:
+                del whole.parts[next(iter(whole.parts))]
+            look = self._compute.look(
+                self._network, piece, settings.content_layers, settings.style_layers, memory=self._limit
+            )
+            whole.parts[key] = self._make_easel(key, piece, settings, look, {}, (1.0,), free)
+        return whole.parts[key]
+
+    def _make_easel(
+        self,
+        key: object,
+        like: Tensor,
+        settings: StyleSettings,
+        look: Look,
+        guides: dict[str, Guide],
+        shares: Sequence[float],
+        free: Tensor | None,
+    ) -> _Easel:
+        viewpoint = Viewpoint(like) if self._jitter(settings) > 0 else None
+        seen = look.whole if viewpoint is None else lambda image: look.whole(viewpoint(image))
+        objective = Objective(seen, like, settings, every_term=self._compute.captures, shares=shares)
+        capture = self._compute.capture if self._compute.captures else None
+        optimizer = Optimizer(objective, like, method=self._method, free=free, capture=capture)
+        return _Easel(key, look, viewpoint, guides, objective, optimizer, free, {})
 
     def _guides(self, masks: Tensor, layers: Sequence[str]) -> dict[str, Guide]:
         """How much each value of a layer counts for each style, by the masks (R, 1, H, W)."""
@@ -332,6 +418,15 @@ class Stylizer:
                     share = torch.cat((blended[layer], share)) if apart else blended[layer] + share
                 blended[layer] = share
         return blended
+
+
+@torch.no_grad()
+def _rest(whole: _Easel, easel: _Easel, image: Tensor, view: View, focus: Focus) -> dict[str, Tensor]:
+    """What the Gram matrices of an image, seen from there, have beyond those of its part."""
+    if whole.viewpoint is not None:
+        whole.viewpoint.go(view)
+    mine = easel.look.whole(easel.show(cut(image, focus.around)))[1]
+    return {layer: gram - focus.share * mine[layer] for layer, gram in whole.look.whole(whole.show(image))[1].items()}
 
 
 @contextmanager

@@ -148,8 +148,8 @@ def test_seeing_is_timed_alone_and_beside_the_painting(capsys: pytest.CaptureFix
     print_seeing(load_network("lite"), frames, blobs(48, 48, 2), 48, iterations)
     told = capsys.readouterr().out
     assert ("flow half" in told) == (iterations == 1)
-    seeing, share, painting, both = map(float, re.findall(r"[\d.]+(?=[ %])", told.split(":")[1]))
-    assert min(seeing, painting, both) > 0
+    seeing, share, painting, part, mean, both = map(float, re.findall(r"[\d.]+(?=[ %)])", told.split(":")[1]))
+    assert min(seeing, painting, part, mean, both) > 0
     assert share == pytest.approx(100 * seeing / painting, abs=2)
 
 

@@ -17,6 +17,7 @@ from nst_video import checkpoint
 from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator
+from nst_video.focus import EVERYTHING
 from nst_video.frame import Pixels
 from nst_video.glance import LEAST
 from nst_video.painting import State
@@ -220,6 +221,37 @@ def test_a_film_seen_at_half_the_size_goes_on_the_same(camera: str, quick: bool,
         assert apart(paint(frames[3:], other), wanted) > OTHER  # each part of it matters
 
 
+def test_a_film_of_which_a_part_is_painted_goes_on_the_same(tmp_path: Path) -> None:
+    """With the rest of the picture as it was seen from there, and what it is owed."""
+    content, settings = blobs(192, 256, seed=1), StyleSettings()
+    _, first = stylizer(size=256).step(content, settings, None)
+    ripeness = torch.full_like(first.moments.ripeness, settings.ripe - 0.3)
+    ripeness[..., 60:100, 60:100] = 0
+    first = replace(first, moments=replace(first.moments, ripeness=ripeness))
+
+    def paint(state: State, frames: int) -> State:
+        paints = stylizer(size=256)
+        for _ in range(frames):
+            _, state = paints.step(content, settings, state)
+        return state
+
+    state = paint(first, 2)  # the next frame looks from the same view: with the same rest
+    back, wanted = through_a_file(state, tmp_path), paint(state, 3)
+    assert not state.focus.everywhere
+    assert state.focus.owed > 0
+    assert [getattr(back.focus, name) for name in ("part", "around", "share", "owed")] == [
+        getattr(state.focus, name) for name in ("part", "around", "share", "owed")
+    ]
+    assert [(view, list(rest)) for view, rest in back.focus.rest.items()] == [
+        (view, list(rest)) for view, rest in state.focus.rest.items()
+    ]
+    for view, rest in state.focus.rest.items():
+        assert all(torch.equal(back.focus.rest[view][layer], gram) for layer, gram in rest.items())
+    assert apart(paint(back, 3), wanted) == 0
+    assert paint(back, 3).focus.owed == wanted.focus.owed > state.focus.owed
+    assert apart(paint(replace(state, focus=EVERYTHING), 3), wanted) > 0  # it matters
+
+
 def test_a_cut_after_the_state_begins_a_new_scene_in_the_same_way(way: str, state: State, back: State) -> None:
     other = [blobs(48, 64, seed=9)[::-1].copy()]
     assert apart(run(way, other, back)[1], run(way, other, state)[1]) == 0
@@ -230,4 +262,4 @@ def test_it_is_plain_safetensors(state: State, tmp_path: Path) -> None:
     (tmp_path / "state.safetensors").write_bytes(checkpoint.pack(state))
     with safe_open(tmp_path / "state.safetensors", "np") as file:
         assert {"image", "ripeness", "seen", "mean.0", "square.0"} <= set(file.keys())
-        assert set(file.metadata()) == {"age", "losses", "settings"}
+        assert set(file.metadata()) == {"age", "focus", "losses", "settings"}

@@ -18,6 +18,7 @@ from nst_video.adam import Moments
 from nst_video.crop import EVERYWHERE, Part
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator, Flows
+from nst_video.focus import EVERYTHING
 from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import relative_difference
@@ -1141,12 +1142,13 @@ def test_a_light_that_goes_on_bit_by_bit_brightens_the_painting_as_much() -> Non
 
 
 def ripe(stylizer: Stylizer, settings: StyleSettings) -> State:
-    """`CONTENT`, painted until nothing is left to be done."""
+    """`CONTENT`, painted until nothing is left to be done: nothing is put off."""
     state: State | None = None
     for _ in range(10):
         painted, state = stylizer.step(CONTENT, settings, state)
         if painted.iterations == 0:
             return state
+        state = replace(state, focus=replace(EVERYTHING, owed=math.inf))
     raise AssertionError("never ripe")
 
 

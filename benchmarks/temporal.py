@@ -40,7 +40,7 @@ from nst_video.adam import Moments
 from nst_video.device import Compute
 from nst_video.errors import NstVideoError
 from nst_video.flow import FlowEstimator, agreed, backward_warp, grey, motion_boundaries, occlusion_mask, way_back
-from nst_video.focus import EVERYTHING
+from nst_video.focus import OVERDUE
 from nst_video.frame import Pixels
 from nst_video.glance import LARGER, WORTH, enlarged_flow, suffices
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
@@ -327,7 +327,7 @@ def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, s
                     if way != "beside":
                         seeing.append(coming.result().seconds["flow"])
                     if state is not None and way == "all":
-                        state = dataclasses.replace(state, focus=dataclasses.replace(EVERYTHING, owed=math.inf))
+                        state = dataclasses.replace(state, focus=OVERDUE)
                     now = clock()
                     _, state = stylizer.paint(prepared, settings, state)
                     times.append(clock() - now)

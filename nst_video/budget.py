@@ -6,8 +6,8 @@ _INERTIA = 0.85
 """How much of an estimate stays with each frame: a hiccup must not be seen, a change of load within half a second."""
 
 
-_AROUND_WORK = 0.25
-"""Of the time of an iteration, on all of a picture, what the smallest part of it takes, too."""
+_FIXED = 0.25
+"""Of an iteration's time on all of a picture what it takes on the smallest part, too."""
 
 
 class Budget:
@@ -38,4 +38,4 @@ class Budget:
 
 def _work(share: float) -> float:
     """How long an iteration takes on a share of the picture, where it takes 1 on all of it."""
-    return _AROUND_WORK + (1 - _AROUND_WORK) * share
+    return _FIXED + (1 - _FIXED) * share

@@ -8,6 +8,7 @@ shorter steps adds up; when that is worth it, all of the picture is painted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from nst_video.crop import EVERYWHERE, Part
+from nst_video.crop import EVERYWHERE, Part, cut
 
 UNRIPE = 0.4
 """How long the steps (see `adam.pace`) of places are that do not wait."""
@@ -28,7 +29,7 @@ SEAM = 8
 """Pixels around that which are looked at, too, but stay as they are: at the edge of a part the network sees nothing
 beyond."""
 GRID = 32
-"""Parts that are looked at begin and end at a multiple of so many pixels: what paints one of a shape is made once."""
+"""Parts that are looked at begin and end at a multiple of so many pixels: what paints them is made for a shape."""
 LEAST = 96
 """Pixels: a smaller part takes hardly less time."""
 MOST = 0.5
@@ -36,7 +37,10 @@ MOST = 0.5
 ROOMY = 2.0
 """A part so many times as large as need be, and a tenth of the picture, goes on: another one asks for another rest."""
 OWED = 0.5
-"""Whole steps, on average over the picture, that may be put off."""
+"""Whole steps of an average pixel, one a frame, that may be put off; then all is painted, though not more often."""
+AGEING = 1 / 400
+"""As much is owed for every frame in which only a part was painted: what changes too little to be painted again, as by
+a light that fades for minutes, is not in the rest."""
 
 Mirrored = tuple[bool, bool]
 """Upside down; from side to side."""
@@ -46,9 +50,9 @@ Mirrored = tuple[bool, bool]
 class Focus:
     """A part of a picture, as rows and columns.
 
-    part: what is painted; around: what is looked at for it; share: how much of the picture that is; owed: how many
-    whole steps the rest has been put off by, on average over the picture; rest: what to add to the part's Gram
-    matrices, times its share, to have the picture's, by how it is mirrored.
+    part: what is painted; around: what is looked at for it; share: how much of the picture that is; owed: what has been
+    put off in frames before, and the rest's age, in whole steps of an average pixel, one a frame; rest: what to add to
+    the part's Gram matrices, times its share, to have the picture's, by how it is mirrored.
     """
 
     part: Part = EVERYWHERE
@@ -60,6 +64,10 @@ class Focus:
     @property
     def everywhere(self) -> bool:
         return self.part == EVERYWHERE
+
+    @property
+    def nothing(self) -> bool:
+        return self.share == 0
 
     @property
     def inner(self) -> Part:
@@ -78,6 +86,8 @@ class Focus:
 
 
 EVERYTHING = Focus()
+OVERDUE = Focus(owed=math.inf)
+"""After this one all is painted."""
 NOTHING = Focus((slice(0, 0), slice(0, 0)), (slice(0, 0), slice(0, 0)), 0.0)
 
 
@@ -97,8 +107,8 @@ def focused(paces: Tensor, last: Focus = EVERYTHING) -> Focus:
         focus = Focus(part, around, share, rest=last.rest if around == last.around else {})
     if focus.share > MOST:
         return EVERYTHING
-    waiting = float(paces.sum() - paces[..., *focus.part].sum()) / paces.numel()
-    owed = last.owed + waiting
+    waiting = float(paces.sum() - cut(paces, focus.part).sum()) / paces.numel()
+    owed = last.owed + waiting + AGEING
     return replace(focus, owed=owed) if owed <= OWED else EVERYTHING
 
 

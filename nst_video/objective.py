@@ -36,8 +36,10 @@ class Objective:
     Gram matrices (R, C, C) are those of R regions: as each is a mean over its region, that makes every pixel count
     alike.
 
-    The images may be parts of a picture, each a `portion` of its places: then so much of its Gram matrices and
-    those of the `rest` are the picture's, and the other terms count for so much.
+    The images may be parts of a picture, each a `portion` of its places: then so much of its Gram matrices and those
+    of the `rest` are the picture's. The other terms are the part's own and count for so much; what has more in it than
+    the rest is held to its content a little less than in the picture, of all of whose features it has more.
+    A captured iteration does not hear of that.
     """
 
     def __init__(

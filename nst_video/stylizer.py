@@ -42,15 +42,15 @@ BUSY = 0.02
 """With this much of the picture to be painted a frame gets all its iterations; with less, fewer."""
 DONE = 1e-4
 """With less than this much to be painted it gets none."""
-PARTS = 8
-"""So many shapes of parts keep their easels."""
+PARTS = 4
+"""So many shapes of parts keep their easels, those that were used last."""
 
 
 @dataclass(frozen=True)
 class _Easel:
     """What paints images of one shape for settings of one kind; kept from frame to frame. Where `free` (1, 1, H, W) is
     False the content stays. Without a `viewpoint` images are always seen as they stand. `parts`: what paints parts of
-    them, by their shape."""
+    them, by their shape and what of it is free."""
 
     key: object
     look: Look
@@ -170,15 +170,14 @@ class Stylizer:
         on_iteration: OnIteration | None = None,
     ) -> tuple[Painting, State]:
         """Optimise a prepared frame, `iterations` times (default: as the stylizer was made for), or as often as they
-        answer for the share of it that is worked on. That is also what `on_iteration` is shown.
-        """
+        answer for the share of it that is looked at. `on_iteration` gets no more than that of the image."""
         with self._compute.painting():
             seconds, content = dict(prepared.seconds), prepared.content
             with _timed(seconds, "carry"):
                 follow = self._flow is not None
                 carried = carry(state, prepared, settings, self._masks, follow=follow) if state is not None else None
                 beginning = carried or Beginning(content if start is None else start, Moments.zero(content))
-                focus = EVERYTHING if carried is None else self._focus(beginning, settings, state)
+                focus = EVERYTHING if carried is None else self._focus(carried, prepared, settings, state)
                 if iterations is None:
                     iterations = self._first_iterations if carried is None else self._iterations
                 asked = iterations(focus.share) if callable(iterations) else iterations
@@ -252,13 +251,17 @@ class Stylizer:
             moments = beginning.moments.pasted(moments.cut(focus.inner), focus.part)
         return image, moments, losses, focus
 
-    def _focus(self, beginning: Beginning, settings: StyleSettings, state: State | None) -> Focus:
-        """Where to paint: only Adam's pixels ripen, and only in a film; masks say where themselves."""
-        if state is None or self._flow is None or self._method != "adam" or self._masks:
+    def _focus(self, carried: Beginning, prepared: Prepared, settings: StyleSettings, state: State | None) -> Focus:
+        """Where to paint: everywhere, unless pixels ripen, the camera is still and a part takes less time than all.
+        The paper's content loss, a sum, is not put together from parts as means are; masks say themselves where."""
+        motion = prepared.motion
+        if state is None or motion is None or state.image.shape != carried.image.shape:
             return EVERYTHING
-        if not self._compute.counts_pixels:
+        if self._method != "adam" or self._masks or settings.loss != "relative" or not self._compute.counts_pixels:
             return EVERYTHING
-        return focused(pace(beginning.moments.ripeness, self._ripe(settings)), state.focus)
+        if bool((motion.moved > 0).all()):  # before a camera that moves everything does
+            return EVERYTHING
+        return focused(pace(carried.moments.ripeness, self._ripe(settings)), state.focus)
 
     def _go(self, easel: _Easel, content: Tensor, settings: StyleSettings, age: int) -> View:
         """Look from where a painting of this `age` is looked at."""
@@ -285,8 +288,8 @@ class Stylizer:
 
     def _wanted(self, iterations: int, beginning: Beginning, settings: StyleSettings, focus: Focus) -> int:
         """How many of `iterations` a frame is worth: all, unless next to nothing in it is left to be painted."""
-        if not focus.everywhere:
-            return iterations if focus.share else 0
+        if focus.nothing:
+            return 0
         paces, free = pace(beginning.moments.ripeness, self._ripe(settings)), self._masks.free(beginning.image)
         unripe = float((paces if free is None else paces[free]).mean())
         return math.ceil(iterations * min(1.0, unripe / BUSY)) if unripe > DONE else 0
@@ -349,16 +352,18 @@ class Stylizer:
         """The easel for what is looked at in that `focus`; only the part in it is free."""
         piece = cut(content, focus.around)
         key = piece.shape, *((side.start, side.stop) for side in focus.inner)
-        if key not in whole.parts:
+        easel = whole.parts.pop(key, None)
+        if easel is None:
             free = torch.zeros_like(piece[:, :1], dtype=torch.bool)
             cut(free, focus.inner).fill_(True)
-            if len(whole.parts) == PARTS:
-                del whole.parts[next(iter(whole.parts))]
             look = self._compute.look(
                 self._network, piece, settings.content_layers, settings.style_layers, memory=self._limit
             )
-            whole.parts[key] = self._make_easel(key, piece, settings, look, {}, (1.0,), free)
-        return whole.parts[key]
+            easel = self._make_easel(key, piece, settings, look, {}, (1.0,), free)
+        whole.parts[key] = easel
+        for oldest in list(whole.parts)[:-PARTS]:
+            del whole.parts[oldest]
+        return easel
 
     def _make_easel(
         self,

@@ -18,7 +18,7 @@ from nst_video.adam import Moments
 from nst_video.crop import EVERYWHERE, Part
 from nst_video.device import Compute
 from nst_video.flow import FlowEstimator, Flows
-from nst_video.focus import EVERYTHING
+from nst_video.focus import OVERDUE
 from nst_video.frame import Mask, Pixels
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import relative_difference
@@ -1148,7 +1148,7 @@ def ripe(stylizer: Stylizer, settings: StyleSettings) -> State:
         painted, state = stylizer.step(CONTENT, settings, state)
         if painted.iterations == 0:
             return state
-        state = replace(state, focus=replace(EVERYTHING, owed=math.inf))
+        state = replace(state, focus=OVERDUE)
     raise AssertionError("never ripe")
 
 

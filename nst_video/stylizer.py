@@ -255,7 +255,7 @@ class Stylizer:
         """Where to paint: everywhere, unless pixels ripen, the camera is still and a part takes less time than all.
         The paper's content loss, a sum, is not put together from parts as means are; masks say themselves where."""
         motion = prepared.motion
-        if state is None or motion is None or state.image.shape != carried.image.shape:
+        if state is None or motion is None:  # a new scene or another size
             return EVERYTHING
         if self._method != "adam" or self._masks or settings.loss != "relative" or not self._compute.counts_pixels:
             return EVERYTHING

@@ -252,6 +252,19 @@ def test_a_film_of_which_a_part_is_painted_goes_on_the_same(tmp_path: Path) -> N
     assert apart(paint(replace(state, focus=EVERYTHING), 3), wanted) > 0  # it matters
 
 
+def test_a_rest_comes_back_for_each_way_it_is_mirrored(state: State, tmp_path: Path) -> None:
+    rest = {
+        (upside_down, mirrored): {"relu1_1": torch.full((1, 2, 2), 2.0 * upside_down + mirrored)}
+        for upside_down in (False, True)
+        for mirrored in (False, True)
+    }
+    back = through_a_file(replace(state, focus=replace(EVERYTHING, rest=rest)), tmp_path).focus
+    assert back.everywhere
+    assert {view: gram["relu1_1"].mean().item() for view, gram in back.rest.items()} == {
+        view: gram["relu1_1"].mean().item() for view, gram in rest.items()
+    }
+
+
 def test_a_cut_after_the_state_begins_a_new_scene_in_the_same_way(way: str, state: State, back: State) -> None:
     other = [blobs(48, 64, seed=9)[::-1].copy()]
     assert apart(run(way, other, back)[1], run(way, other, state)[1]) == 0

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -20,7 +19,8 @@ from torch.nn import functional as F
 from nst_video import color
 from nst_video.adam import COARSEST, Moments, pace
 from nst_video.crop import cut, pasted
-from nst_video.device import Compute, Look
+from nst_video.device import Compute
+from nst_video.easel import Easel
 from nst_video.flow import FlowEstimator, moving_part
 from nst_video.focus import EVERYTHING, Focus, focused
 from nst_video.frame import Mask, Pixels
@@ -28,42 +28,20 @@ from nst_video.glance import glance
 from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.losses import Guide
 from nst_video.masks import Masks
-from nst_video.networks import FeatureNetwork
-from nst_video.objective import Held, Objective
-from nst_video.optimizer import Losses, Method, OnIteration, Optimizer
+from nst_video.networks import NOWHERE, FeatureNetwork
+from nst_video.objective import Held
+from nst_video.optimizer import Losses, Method, OnIteration
 from nst_video.painting import Painted, Painting, Prepared, State
 from nst_video.settings import StyleSettings
 from nst_video.sheet import SURROUNDINGS, Sheet
 from nst_video.shutter import exposed
-from nst_video.views import HOLD, JITTER, View, Viewpoint
+from nst_video.views import HOLD, JITTER, View
 from nst_video.warm_start import Beginning, behind, carry
 
 BUSY = 0.02
 """With this much of the picture to be painted a frame gets all its iterations; with less, fewer."""
 DONE = 1e-4
 """With less than this much to be painted it gets none."""
-PARTS = 4
-"""So many shapes of parts keep their easels, those that were used last."""
-
-
-@dataclass(frozen=True)
-class _Easel:
-    """What paints images of one shape for settings of one kind; kept from frame to frame. Where `free` (1, 1, H, W) is
-    False the content stays. Without a `viewpoint` images are always seen as they stand. `parts`: what paints parts of
-    them, by their shape and what of it is free."""
-
-    key: object
-    look: Look
-    viewpoint: Viewpoint | None
-    guides: dict[str, Guide]
-    objective: Objective
-    optimizer: Optimizer
-    free: Tensor | None
-    parts: dict[object, _Easel]
-
-    def show(self, image: Tensor) -> Tensor:
-        """The image from where it is looked at now."""
-        return image if self.viewpoint is None else self.viewpoint.show(image)
 
 
 class _Task(NamedTuple):
@@ -117,7 +95,8 @@ class Stylizer:
         self._grams: dict[tuple[int, View], dict[str, Tensor]] = {}
         self._grams_are_of: object = None
         self._palette: Tensor | None = None
-        self._easel: _Easel | None = None
+        self._easel: Easel | None = None
+        self._easel_is_for: object = None
 
     def step(
         self,
@@ -224,7 +203,7 @@ class Stylizer:
                 view = self._go(easel, content, settings, age + done)
                 mirrored = view.upside_down, view.mirrored
                 if not focus.everywhere and mirrored not in focus.rest:
-                    focus = focus.knowing(mirrored, _rest(whole, easel, beginning.image, view, focus))
+                    focus = focus.knowing(mirrored, whole.rest(easel, beginning.image, view, focus))
                 grams = self._style_grams(settings, content, task.palette, view)
                 return easel.look.content(easel.show(piece)), grams, focus.rest.get(mirrored, {})
 
@@ -263,7 +242,7 @@ class Stylizer:
             return EVERYTHING
         return focused(pace(carried.moments.ripeness, self._ripe(settings)), state.focus)
 
-    def _go(self, easel: _Easel, content: Tensor, settings: StyleSettings, age: int) -> View:
+    def _go(self, easel: Easel, content: Tensor, settings: StyleSettings, age: int) -> View:
         """Look from where a painting of this `age` is looked at."""
         if easel.viewpoint is None:
             return View()
@@ -328,59 +307,51 @@ class Stylizer:
             share = share * masked
         return to_pixels(content + share * (result - content))
 
-    def _set_up(self, content: Tensor, settings: StyleSettings) -> _Easel:
+    def _set_up(self, content: Tensor, settings: StyleSettings) -> Easel:
         """The easel for images of this shape and settings of this kind: the last one, if it fits."""
-        moves = self._jitter(settings) > 0
-        key = (content.shape, settings.content_layers, settings.style_layers, settings.loss, moves)
-        if self._easel is None or self._easel.key != key:
+        key = (content.shape, settings.content_layers, settings.style_layers, settings.loss, self._jitter(settings) > 0)
+        if self._easel is None or self._easel_is_for != key:
             self._easel = None  # its memory is free for the next one
             masks = self._masks.fitted(content)
             guides = {} if masks is None else self._guides(masks, settings.style_layers)
-            look = self._compute.look(
-                self._network,
-                content,
-                settings.content_layers,
-                settings.style_layers,
-                guides=guides,
-                memory=self._limit,
-            )
             shares = (1.0,) if masks is None else masks.mean((1, 2, 3)).tolist()
-            self._easel = self._make_easel(key, content, settings, look, guides, shares, self._masks.free(content))
+            free = self._masks.free(content)
+            self._easel = self._make_easel(content, settings, guides=guides, shares=shares, free=free)
+            self._easel_is_for = key
         return self._easel
 
-    def _set_up_part(self, whole: _Easel, content: Tensor, settings: StyleSettings, focus: Focus) -> _Easel:
+    def _set_up_part(self, whole: Easel, content: Tensor, settings: StyleSettings, focus: Focus) -> Easel:
         """The easel for what is looked at in that `focus`; only the part in it is free."""
         piece = cut(content, focus.around)
-        key = piece.shape, *((side.start, side.stop) for side in focus.inner)
-        easel = whole.parts.pop(key, None)
-        if easel is None:
+
+        def make() -> Easel:
             free = torch.zeros_like(piece[:, :1], dtype=torch.bool)
             cut(free, focus.inner).fill_(True)
-            look = self._compute.look(
-                self._network, piece, settings.content_layers, settings.style_layers, memory=self._limit
-            )
-            easel = self._make_easel(key, piece, settings, look, {}, (1.0,), free)
-        whole.parts[key] = easel
-        for oldest in list(whole.parts)[:-PARTS]:
-            del whole.parts[oldest]
-        return easel
+            return self._make_easel(piece, settings, free=free)
+
+        return whole.part((piece.shape, *((side.start, side.stop) for side in focus.inner)), make)
 
     def _make_easel(
         self,
-        key: object,
         like: Tensor,
         settings: StyleSettings,
-        look: Look,
-        guides: dict[str, Guide],
-        shares: Sequence[float],
+        *,
+        guides: Mapping[str, Guide] = NOWHERE,
+        shares: Sequence[float] = (1.0,),
         free: Tensor | None,
-    ) -> _Easel:
-        viewpoint = Viewpoint(like) if self._jitter(settings) > 0 else None
-        seen = look.whole if viewpoint is None else lambda image: look.whole(viewpoint(image))
-        objective = Objective(seen, like, settings, every_term=self._compute.captures, shares=shares)
-        capture = self._compute.capture if self._compute.captures else None
-        optimizer = Optimizer(objective, like, method=self._method, free=free, capture=capture)
-        return _Easel(key, look, viewpoint, guides, objective, optimizer, free, {})
+    ) -> Easel:
+        return Easel.set_up(
+            self._compute,
+            self._network,
+            like,
+            settings,
+            method=self._method,
+            moves=self._jitter(settings) > 0,
+            memory=self._limit,
+            guides=guides,
+            shares=shares,
+            free=free,
+        )
 
     def _guides(self, masks: Tensor, layers: Sequence[str]) -> dict[str, Guide]:
         """How much each value of a layer counts for each style, by the masks (R, 1, H, W)."""
@@ -423,15 +394,6 @@ class Stylizer:
                     share = torch.cat((blended[layer], share)) if apart else blended[layer] + share
                 blended[layer] = share
         return blended
-
-
-@torch.no_grad()
-def _rest(whole: _Easel, easel: _Easel, image: Tensor, view: View, focus: Focus) -> dict[str, Tensor]:
-    """What the Gram matrices of an image, seen from there, have beyond those of its part."""
-    if whole.viewpoint is not None:
-        whole.viewpoint.go(view)
-    mine = easel.look.whole(easel.show(cut(image, focus.around)))[1]
-    return {layer: gram - focus.share * mine[layer] for layer, gram in whole.look.whole(whole.show(image))[1].items()}
 
 
 @contextmanager

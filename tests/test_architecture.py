@@ -61,7 +61,8 @@ ROOMS: dict[str, str] = {
     "painting": "adam crop flow focus frame revealed scene settings sheet",
     "masks": "frame",
     "warm_start": "adam crop flow image masks objective painting revealed settings sheet",
-    "stylizer": "adam color crop device flow focus frame glance image losses masks networks objective optimizer "
+    "easel": "crop device focus losses networks objective optimizer settings views",
+    "stylizer": "adam color crop device easel flow focus frame glance image losses masks networks objective optimizer "
     "painting scene settings sheet shutter views warm_start",
     "checkpoint": "adam crop focus painting revealed scene settings sheet spline",
     "recipe": "__init__ errors pictures settings",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor
 from nst_video.adam import COARSEST, Moments, pace
 from nst_video.crop import EVERYWHERE, cut, pasted
 from nst_video.device import Compute
+from nst_video.easel import Easel
 from nst_video.flow import FlowEstimator
 from nst_video.focus import (
     AGEING,
@@ -324,12 +326,12 @@ def test_few_shapes_of_parts_are_kept_and_each_is_made_once(monkeypatch: pytest.
     state = nearly_ripe(stylizer, settings, MIDDLE)
     prepared, real = stylizer.prepare(CONTENT, state.prepared), Stylizer._make_easel
 
-    def counted(*args: object) -> object:
+    def counted(*args: Any, **more: Any) -> Easel:
         made.append(args[1])
-        return real(*args)  # type: ignore[arg-type]
+        return real(*args, **more)
 
     monkeypatch.setattr(Stylizer, "_make_easel", counted)
-    monkeypatch.setattr("nst_video.stylizer.PARTS", 2)
+    monkeypatch.setattr("nst_video.easel.PARTS", 2)
     for where in (MIDDLE, CORNER, MIDDLE, CORNER):
         stylizer.paint(prepared, settings, replace(state, moments=nearly_ripe(stylizer, settings, where).moments))
     assert len(made) == 2

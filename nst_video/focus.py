@@ -36,8 +36,8 @@ MOST = 0.5
 """Of the picture: a larger part is not worth the seam."""
 ROOMY = 2.0
 """A part so many times as large as need be, and a tenth of the picture, goes on: another one asks for another rest."""
-OWED = 0.5
-"""Whole steps of an average pixel, one a frame, that may be put off; then all is painted, though not more often."""
+OWED = 0.25
+"""Whole steps of an average pixel that may be put off; then all is painted, though not more often."""
 AGEING = 1 / 400
 """As much is owed for every frame in which only a part was painted: what changes too little to be painted again, as by
 a light that fades for minutes, is not in the rest."""
@@ -51,7 +51,7 @@ class Focus:
     """A part of a picture, as rows and columns.
 
     part: what is painted; around: what is looked at for it; share: how much of the picture that is; owed: what has been
-    put off in frames before, and the rest's age, in whole steps of an average pixel, one a frame; rest: what to add to
+    put off in frames before, and the rest's age, in whole steps of an average pixel; rest: what to add to
     the part's Gram matrices, times its share, to have the picture's, by how it is mirrored.
     """
 
@@ -91,8 +91,9 @@ OVERDUE = Focus(owed=math.inf)
 NOTHING = Focus((slice(0, 0), slice(0, 0)), (slice(0, 0), slice(0, 0)), 0.0)
 
 
-def focused(paces: Tensor, last: Focus = EVERYTHING) -> Focus:
-    """Where to paint a picture whose pixels' steps are as long as `paces` (1, 1, H, W) say, 0 to 1, after `last`."""
+def focused(paces: Tensor, last: Focus = EVERYTHING, iterations: int = 1) -> Focus:
+    """Where to paint a picture whose pixels' steps are as long as `paces` (1, 1, H, W) say, 0 to 1, after `last`, if so
+    many `iterations` would be done on all of it."""
     height, width = paces.shape[2:]
     unripe = (F.avg_pool2d(paces, CELL, ceil_mode=True)[0, 0] > UNRIPE).cpu().numpy()
     rows, columns = np.flatnonzero(unripe.any(axis=1)), np.flatnonzero(unripe.any(axis=0))
@@ -108,7 +109,7 @@ def focused(paces: Tensor, last: Focus = EVERYTHING) -> Focus:
     if focus.share > MOST:
         return EVERYTHING
     waiting = float(paces.sum() - cut(paces, focus.part).sum()) / paces.numel()
-    owed = last.owed + waiting + AGEING
+    owed = last.owed + iterations * waiting + AGEING
     return replace(focus, owed=owed) if owed <= OWED else EVERYTHING
 
 

@@ -156,9 +156,10 @@ class Stylizer:
                 follow = self._flow is not None
                 carried = carry(state, prepared, settings, self._masks, follow=follow) if state is not None else None
                 beginning = carried or Beginning(content if start is None else start, Moments.zero(content))
-                focus = EVERYTHING if carried is None else self._focus(carried, prepared, settings, state)
                 if iterations is None:
                     iterations = self._first_iterations if carried is None else self._iterations
+                asked = iterations(1.0) if callable(iterations) else iterations
+                focus = EVERYTHING if carried is None else self._focus(carried, prepared, settings, state, asked)
                 asked = iterations(focus.share) if callable(iterations) else iterations
                 wanted = asked if carried is None else self._wanted(asked, beginning, settings, focus)
             palette = None
@@ -230,9 +231,12 @@ class Stylizer:
             moments = beginning.moments.pasted(moments.cut(focus.inner), focus.part)
         return image, moments, losses, focus
 
-    def _focus(self, carried: Beginning, prepared: Prepared, settings: StyleSettings, state: State | None) -> Focus:
-        """Where to paint: everywhere, unless pixels ripen, the camera is still and a part takes less time than all.
-        The paper's content loss, a sum, is not put together from parts as means are; masks say themselves where."""
+    def _focus(
+        self, carried: Beginning, prepared: Prepared, settings: StyleSettings, state: State | None, iterations: int
+    ) -> Focus:
+        """Where so many iterations are to paint: everywhere, unless pixels ripen, the camera is still and a part takes
+        less time than all. The paper's content loss, a sum, is not put together from parts as means are; masks say
+        themselves where."""
         motion = prepared.motion
         if state is None or motion is None:  # a new scene or another size
             return EVERYTHING
@@ -240,7 +244,7 @@ class Stylizer:
             return EVERYTHING
         if bool((motion.moved > 0).all()):  # before a camera that moves everything does
             return EVERYTHING
-        return focused(pace(carried.moments.ripeness, self._ripe(settings)), state.focus)
+        return focused(pace(carried.moments.ripeness, self._ripe(settings)), state.focus, iterations)
 
     def _go(self, easel: Easel, content: Tensor, settings: StyleSettings, age: int) -> View:
         """Look from where a painting of this `age` is looked at."""

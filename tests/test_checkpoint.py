@@ -225,7 +225,7 @@ def test_a_film_of_which_a_part_is_painted_goes_on_the_same(tmp_path: Path) -> N
     """With the rest of the picture as it was seen from there, and what it is owed."""
     content, settings = blobs(192, 256, seed=1), StyleSettings()
     _, first = stylizer(size=256).step(content, settings, None)
-    ripeness = torch.full_like(first.moments.ripeness, settings.ripe - 0.3)
+    ripeness = torch.full_like(first.moments.ripeness, settings.ripe - 0.02)
     ripeness[..., 60:100, 60:100] = 0
     first = replace(first, moments=replace(first.moments, ripeness=ripeness))
 

@@ -48,7 +48,6 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
             settings,
             iterations=max(1, config.iterations),
             flow=config.flow,
-            in_parts=False,  # beside all else, hundreds of short loops on a small part wait for their threads too often
         )
         budget = None if config.iterations else Budget(min(config.target_fps, float(source.info.frame_rate)))
         log = open_log(config, stack)

@@ -88,7 +88,7 @@ def paint_all(
         )
         if budget is not None and painting.iterations and not first:  # which waits for much that is done once
             iterating = painting.seconds["optimize"]
-            budget.spent(painting.iterations, iterating, time.perf_counter() - now - iterating)
+            budget.spent(painting.iterations, iterating, time.perf_counter() - now - iterating, painting.share)
         return item, painting, state
 
     def finish(all_of_it: tuple[Read, Painting, State]) -> Finished:
@@ -108,7 +108,6 @@ def make_stylizer(
     iterations: int,
     first_iterations: int | None = None,
     flow: Flow = "none",
-    in_parts: bool = True,
     memory: tuple[int, ...] = (),
     method: Method = "adam",
 ) -> tuple[Stylizer, Compute, FeatureNetwork]:
@@ -137,7 +136,6 @@ def make_stylizer(
         first_iterations=first_iterations,
         flow=None if flow == "none" else FlowEstimator(),
         quick=suffices(flow, iterations),
-        in_parts=in_parts,
         memory=memory,
         method=method,
         masks=masks,

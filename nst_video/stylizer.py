@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -60,8 +60,7 @@ class Stylizer:
 
     A frame with no state takes `first_iterations` (default: as many as any other), the others `iterations`. `masks`
     (H, W) in [0, 1] say where the styles go: one for all of them, or one for each. `limit`: as many bytes, or about so,
-    may be held at once for the network's way back. `quick`: flow is searched at half the size. `in_parts`: where
-    the rest can wait, a part of a frame is painted.
+    may be held at once for the network's way back. `quick`: flow is searched at half the size.
     `prepare`, `paint` and `finish` may each run in a thread of its own, but none of them in two at once.
     """
 
@@ -76,7 +75,6 @@ class Stylizer:
         first_iterations: int | None = None,
         flow: FlowEstimator | None = None,
         quick: bool = False,
-        in_parts: bool = True,
         memory: Sequence[int] = (),
         method: Method = "adam",
         masks: Sequence[Mask] = (),
@@ -90,7 +88,6 @@ class Stylizer:
         self._first_iterations = iterations if first_iterations is None else first_iterations
         self._flow = flow
         self._quick = quick
-        self._in_parts = in_parts and self._compute.counts_pixels
         self._memory = tuple(memory)
         self._method: Method = method
         self._masks = Masks(masks)
@@ -147,12 +144,12 @@ class Stylizer:
         settings: StyleSettings,
         state: State | None,
         *,
-        iterations: int | None = None,
+        iterations: int | Callable[[float], int] | None = None,
         start: Tensor | None = None,
         on_iteration: OnIteration | None = None,
     ) -> tuple[Painting, State]:
-        """Optimise a prepared frame, `iterations` times (default: as the stylizer was made for). `on_iteration` gets no
-        more of the image than is looked at."""
+        """Optimise a prepared frame, `iterations` times (default: as the stylizer was made for), or as often as they
+        answer for the share of it that is looked at. `on_iteration` gets no more than that of the image."""
         with self._compute.painting():
             seconds, content = dict(prepared.seconds), prepared.content
             with _timed(seconds, "carry"):
@@ -161,8 +158,10 @@ class Stylizer:
                 beginning = carried or Beginning(content if start is None else start, Moments.zero(content))
                 if iterations is None:
                     iterations = self._first_iterations if carried is None else self._iterations
-                focus = EVERYTHING if carried is None else self._focus(carried, prepared, settings, state, iterations)
-                wanted = iterations if carried is None else self._wanted(iterations, beginning, settings, focus)
+                asked = iterations(1.0) if callable(iterations) else iterations
+                focus = EVERYTHING if carried is None else self._focus(carried, prepared, settings, state, asked)
+                asked = iterations(focus.share) if callable(iterations) else iterations
+                wanted = asked if carried is None else self._wanted(asked, beginning, settings, focus)
             palette = None
             if settings.original_colors == "histogram":  # of the frame that a scene begins with
                 palette = content if state is None or carried is None or state.palette is None else state.palette
@@ -170,7 +169,7 @@ class Stylizer:
                 image, moments, values = beginning.image, beginning.moments, state.losses
                 seconds.update(look=0.0, optimize=0.0)
             else:
-                task = _Task(settings, palette, iterations, wanted, focus)
+                task = _Task(settings, palette, asked, wanted, focus)
                 image, moments, losses, focus = self._optimized(content, beginning, task, seconds, on_iteration)
                 values = losses.values()
             painted = to_pixels(image)
@@ -241,7 +240,7 @@ class Stylizer:
         motion = prepared.motion
         if state is None or motion is None:  # a new scene or another size
             return EVERYTHING
-        if self._method != "adam" or self._masks or settings.loss != "relative" or not self._in_parts:
+        if self._method != "adam" or self._masks or settings.loss != "relative" or not self._compute.counts_pixels:
             return EVERYTHING
         if bool((motion.moved > 0).all()):  # before a camera that moves everything does
             return EVERYTHING

@@ -152,12 +152,7 @@ CONTENT, STYLE = blobs(*SIZE, seed=1), blobs(96, 96, seed=2)
 
 
 def make(
-    *,
-    use_flow: bool = True,
-    masks: tuple[Mask, ...] = (),
-    method: Method = "adam",
-    iterations: int = 1,
-    in_parts: bool = True,
+    *, use_flow: bool = True, masks: tuple[Mask, ...] = (), method: Method = "adam", iterations: int = 1
 ) -> Stylizer:
     return Stylizer(
         load_network("lite"),
@@ -168,7 +163,6 @@ def make(
         flow=FlowEstimator() if use_flow else None,
         masks=masks,
         method=method,
-        in_parts=in_parts,
     )
 
 
@@ -254,14 +248,25 @@ def test_a_picture_at_rest_or_nearly_gets_no_iterations_and_stays(left: float) -
         assert torch.equal(state.image, image)
 
 
-@pytest.mark.parametrize(
-    "way", ["without flow", "masked", "sgd", "lbfgs", "another style", "paper", "new scene", "as wholes"]
-)
+def test_iterations_may_depend_on_the_share() -> None:
+    stylizer, settings, asked = make(), StyleSettings(), list[float]()
+
+    def iterations(share: float) -> int:
+        asked.append(share)
+        return 1 if share == 1 else 3
+
+    first, state = stylizer.paint(stylizer.prepare(CONTENT, None), settings, None, iterations=iterations)
+    state = nearly_ripe(stylizer, settings, MIDDLE)
+    second, state = stylizer.paint(stylizer.prepare(CONTENT, state.prepared), settings, state, iterations=iterations)
+    assert (first.iterations, second.iterations) == (1, 3)
+    assert asked == [1, 1, 1, second.share]
+
+
+@pytest.mark.parametrize("way", ["without flow", "masked", "sgd", "lbfgs", "another style", "paper", "new scene"])
 def test_all_else_is_painted_as_a_whole(way: str) -> None:
     masks = (np.ones(SIZE, np.float32),) if way == "masked" else ()
     method: Method = "sgd" if way == "sgd" else "lbfgs" if way == "lbfgs" else "adam"
-    stylizer = make(use_flow=way != "without flow", masks=masks, method=method, in_parts=way != "as wholes")
-    settings = StyleSettings()
+    stylizer, settings = make(use_flow=way != "without flow", masks=masks, method=method), StyleSettings()
     settings = replace(settings, loss="paper") if way == "paper" else settings
     before = nearly_ripe(stylizer, settings, MIDDLE)
     wanted = replace(settings, style_weight=3 * settings.style_weight) if way == "another style" else settings

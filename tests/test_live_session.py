@@ -123,21 +123,25 @@ def test_live_ends_with_ctrl_c(live: Callable[..., LiveConfig]) -> None:
 def test_live_takes_what_the_budget_allows(
     live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    spent = list[tuple[int, float, float]]()
+    spent = list[tuple[int, float, float, float]]()
 
     class Two:
         def __init__(self, target_fps: float) -> None:
             assert target_fps == pytest.approx(24000 / 1001)  # the clip has no more
-            self.iterations = 2
+
+        def iterations(self, share: float) -> int:
+            assert share == 1  # so small a picture is painted as a whole
+            return 3 if spent else 2
 
         def spent(self, *given: Any) -> None:
             spent.append(given)
-            self.iterations = 3
 
     monkeypatch.setattr(live_session, "Budget", Two)
     run_live(live(iterations=0, target_fps=30.0, frames=3, log_json=tmp_path / "log"), StyleSettings(), quietly)
     assert [line["iterations"] for line in lines(tmp_path / "log")] == [2, 2, 3]
-    assert all(count in (2, 3) and iterating > 0 and around > 0 for count, iterating, around in spent)
+    assert all(
+        count in (2, 3) and iterating > 0 and around > 0 and share == 1 for count, iterating, around, share in spent
+    )
 
 
 def test_an_error_while_painting_live_is_raised(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 OVERHEAD = 1.5
 """So many times what is kept for the way back, a look takes at its most."""
 SMALLEST_TILE = 64
+FEW_CORES = 2
+"""With so many, what would run beside the painting only holds up its threads, which wait for each other."""
 
 _own = threading.local()
 _metal = threading.RLock()
@@ -35,14 +38,20 @@ class Look(NamedTuple):
     content: Callable[[Tensor], dict[str, Tensor]]
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Compute:
-    """A device, the format the network runs in there, a name for people, and the threads that a CPU paints with."""
+    """A device, the format the network runs in there, a name for people, the threads that a CPU paints with, and the
+    cores that it has."""
 
     device: torch.device
     dtype: torch.dtype
     name: str
     threads: int = field(default_factory=torch.get_num_threads)
+    cores: int = field(default_factory=_cores)
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto", threads: int = 0) -> Compute:
@@ -153,6 +162,15 @@ class Compute:
             return math.inf
         side = math.sqrt(memory / (network.values(layers) * self.dtype.itemsize * OVERHEAD))
         return max(SMALLEST_TILE, int(side) - 2 * network.reach(layers))
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a frame is seen and painted sooner in turns than beside the one before."""
+        return self.device.type == "cpu" and self.cores <= FEW_CORES
+
+    def before_painting(self) -> AbstractContextManager[None]:
+        """What is done within is what a painting waits for: `beside` the one before it, or in turns with it."""
+        return self.painting() if self.takes_turns else self.beside()
 
     @contextmanager
     def beside(self) -> Iterator[None]:

@@ -59,7 +59,8 @@ def paint_all(
     hold: Callable[[Frame], Frame] = lambda frame: frame,
     state: State | None = None,
 ) -> Channel[Finished]:
-    """Three stages: while a frame is painted, the next one is prepared and the last one finished.
+    """Three stages: while a frame is painted, the next one is prepared and the last one finished. Where `prepare` and
+    `paint` take turns they are one stage: what is live is as young as can be then when it is seen.
 
     `knobs` are asked for at each stage of each frame; `hold` may put another frame in a frame's place; `on_iteration`
     gets the frame's index, the number of iterations done, and the losses; `state` is what the first frame begins with.
@@ -88,7 +89,10 @@ def paint_all(
         )
         if budget is not None and painting.iterations and not first:  # which waits for much that is done once
             iterating = painting.seconds["optimize"]
-            budget.spent(painting.iterations, iterating, time.perf_counter() - now - iterating, painting.share)
+            around = time.perf_counter() - now - iterating
+            if stylizer.takes_turns:
+                around += sum(prepared.seconds.values())
+            budget.spent(painting.iterations, iterating, around, painting.share)
         return item, painting, state
 
     def finish(all_of_it: tuple[Read, Painting, State]) -> Finished:
@@ -96,8 +100,11 @@ def paint_all(
         painted = stylizer.finish(painting, knobs().settings)
         return Finished(item.frame, item.came_at, item.read_seconds, painted, state)
 
-    prepared = pipeline.stage("prepare", prepare, frames, ahead=1, modest=True)
-    painted = pipeline.stage("paint", paint, prepared, ahead=1)
+    if stylizer.takes_turns:
+        painted = pipeline.stage("paint", lambda item: paint(prepare(item)), frames, ahead=1)
+    else:
+        prepared = pipeline.stage("prepare", prepare, frames, ahead=1, modest=True)
+        painted = pipeline.stage("paint", paint, prepared, ahead=1)
     return pipeline.stage("finish", finish, painted, ahead=1, modest=True)
 
 

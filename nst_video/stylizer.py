@@ -98,6 +98,11 @@ class Stylizer:
         self._easel: Easel | None = None
         self._easel_is_for: object = None
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether `prepare` and `paint` are to take turns, in one thread."""
+        return self._compute.takes_turns
+
     def step(
         self,
         pixels: Pixels,
@@ -121,7 +126,7 @@ class Stylizer:
         `size` is the longer side that it is worked at (default: as the stylizer was made for).
         """
         seconds: dict[str, float] = {}
-        with self._compute.beside():
+        with self._compute.before_painting():
             with _timed(seconds, "prepare"):
                 small = resize_pixels(pixels, fit(pixels.shape[0], pixels.shape[1], size or self._size))
             with _timed(seconds, "flow"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -233,6 +234,24 @@ def test_a_painting_has_all_threads_whenever_it_begins() -> None:
     finally:
         torch.set_num_threads(before)
     assert found == [3, 3]
+
+
+@pytest.mark.parametrize(("kind", "cores", "turns"), [("cpu", 2, True), ("cpu", 3, False), ("mps", 2, False)])
+def test_two_cores_see_and_paint_in_turns_with_all_threads(kind: str, cores: int, turns: bool) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    compute = Compute(torch.device(kind), torch.float32, kind, cores=cores)
+    try:
+        with compute.before_painting():
+            assert torch.get_num_threads() == (3 if turns else 1)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert compute.takes_turns is turns
+
+
+def test_a_process_has_the_cores_that_it_may_use() -> None:
+    assert 1 <= Compute.choose("cpu").cores <= (os.cpu_count() or 1)
 
 
 # little memory

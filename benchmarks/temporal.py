@@ -48,7 +48,7 @@ from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
 from nst_video.optimizer import Optimizer
 from nst_video.pictures import read_picture
-from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, Flow, StyleSettings
+from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, Flow, StyleSettings, VideoConfig
 from nst_video.sources import VideoFile
 from nst_video.stylizer import Stylizer
 from nst_video.weights import load_network
@@ -56,6 +56,8 @@ from nst_video.weights import load_network
 RUDER = StyleSettings(content_weight=0.05, style_weight=1.0, tv_weight=1e-5, temporal_weight=10.0, jitter=0)
 """Content 5, style 100, total variation 1e-3, temporal 1e3 (sec. 6.1), over 100. Our terms are relative to their
 targets, theirs are not, so only the proportions are theirs."""
+FIRST = VideoConfig.first_iterations
+"""Iterations of the first frame of a film."""
 
 
 class WarpingError:
@@ -99,7 +101,7 @@ def main() -> None:
     parser.add_argument("--flow", choices=typing.get_args(Flow)[:3], default="dis", help="of (c) and (d)")
     parser.add_argument("--noise", type=float, default=2.0, help="of a repeated photo: standard deviation, of 255")
     parser.add_argument("--network", choices=("lite", "vgg19-caffe"), default="lite", help="to optimise against")
-    parser.add_argument("--seeing", action="store_true", help="how long live takes to see and to paint a frame, only")
+    parser.add_argument("--seeing", action="store_true", help="how long it takes to see and to paint a frame, only")
     parser.add_argument("--middlebury", type=Path, help="a folder of pairs with the flow between them: its error only")
     parser.add_argument("--out", type=Path, default=Path("temporal"), help="name of the .json and .png to write")
     args = parser.parse_args()
@@ -226,7 +228,7 @@ def warm(
         compute=Compute.choose(),
         size=size,
         iterations=iterations,
-        first_iterations=150,
+        first_iterations=FIRST,
         flow=flow,
         quick=quick,
     )
@@ -309,36 +311,48 @@ def still_change(results: list[Pixels], frames: list[Pixels]) -> float:
 
 
 def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, size: int, iterations: int) -> None:
-    """How many milliseconds `live` takes, by the median, to see a frame (flow, masks, what has changed) and to paint it
-    with so many iterations (carrying and looking included): alone, all of it or where it is unripe, and at once."""
+    """How many milliseconds, by the median, it takes to see a frame (flow, masks, what has changed) and to paint it
+    with so many iterations (carrying and looking included): in turns, all of it or where it is unripe; and, where the
+    tool does so, while the next one is seen."""
     compute, quick = Compute.choose(), suffices("auto", iterations)
     stylizer = Stylizer(
-        network, [style], compute=compute, size=size, iterations=iterations, flow=FlowEstimator(), quick=quick
+        network,
+        [style],
+        compute=compute,
+        size=size,
+        iterations=iterations,
+        first_iterations=FIRST,  # else all would be unripe for a hundred frames
+        flow=FlowEstimator(),
+        quick=quick,
     )
-    settings, clock, begun = StyleSettings(), time.perf_counter, len(frames) // 10
-    seeing, painting, mean = list[float](), dict[str, list[float]](), dict[str, float]()
+    settings, clock, begun = StyleSettings(), time.perf_counter, 1 + len(frames) // 10
+    seeing, painting = list[float](), dict[str, list[float]]()
     with ThreadPoolExecutor(1) as other:
         for _ in range(2):  # a machine that slows down slows all
-            for way in ("all", "part", "beside"):
+            for way in ("all", "part") if compute.takes_turns else ("all", "part", "beside"):
                 times = painting.setdefault(way, [])
                 prepared, state = stylizer.prepare(frames[0], None), None
-                for frame in frames[1:]:
-                    coming = other.submit(stylizer.prepare, frame, prepared)
-                    if way != "beside":
-                        seeing.append(coming.result().seconds["flow"])
+                for index, frame in enumerate(frames[1:]):
+                    if way == "beside":
+                        coming = other.submit(stylizer.prepare, frame, prepared)
+                    else:
+                        following = stylizer.prepare(frame, prepared)
+                        seeing.append(following.seconds["flow"])
                     if state is not None and way == "all":
                         state = dataclasses.replace(state, focus=OVERDUE)
                     now = clock()
                     _, state = stylizer.paint(prepared, settings, state)
-                    times.append(clock() - now)
-                    prepared = coming.result()
-                mean[way] = 1000 * float(np.mean(times[begun:]))
-    see, paint, part, both = (1000 * float(np.median(times[begun:])) for times in (seeing, *painting.values()))
+                    if index >= begun:
+                        times.append(clock() - now)
+                    prepared = coming.result() if way == "beside" else following
+    see, *paint = (1000 * float(np.median(times)) for times in (seeing, *painting.values()))
+    mean = 1000 * float(np.mean(painting["part"]))
     height, width = frames[0].shape[:2]
     what = f"{width}x{height}, flow {'half' if quick else 'dis'}, iterations {iterations}"
+    beside = "" if compute.takes_turns else f", {paint[2]:.1f} ms while the next one is seen"
     print(
-        f"{what}: seeing {see:.1f} ms, {see / paint:.0%} of painting all of a frame, {paint:.1f} ms; "
-        f"painting what is unripe {part:.1f} ms (mean {mean['part']:.1f}), {both:.1f} ms while the next one is seen"
+        f"{what}: seeing {see:.1f} ms, {see / paint[0]:.0%} of painting all of a frame, {paint[0]:.1f} ms; "
+        f"painting what is unripe {paint[1]:.1f} ms (mean {mean:.1f}){beside}"
     )
 
 

@@ -47,6 +47,7 @@ from nst_video.image import fit, resize, resize_pixels, to_image, to_pixels
 from nst_video.networks import FeatureNetwork
 from nst_video.objective import Held, Objective
 from nst_video.optimizer import Optimizer
+from nst_video.painting import Prepared
 from nst_video.pictures import read_picture
 from nst_video.settings import CONTENT_LAYERS, STYLE_LAYERS, Flow, StyleSettings, VideoConfig
 from nst_video.sources import VideoFile
@@ -333,10 +334,12 @@ def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, s
                 times = painting.setdefault(way, [])
                 prepared, state = stylizer.prepare(frames[0], None), None
                 for index, frame in enumerate(frames[1:]):
-                    if way == "beside":
-                        coming = other.submit(stylizer.prepare, frame, prepared)
+                    if compute.takes_turns:
+                        following: Prepared | None = stylizer.prepare(frame, prepared)
                     else:
-                        following = stylizer.prepare(frame, prepared)
+                        coming = other.submit(stylizer.prepare, frame, prepared)
+                        following = None if way == "beside" else coming.result()
+                    if following is not None:
                         seeing.append(following.seconds["flow"])
                     if state is not None and way == "all":
                         state = dataclasses.replace(state, focus=OVERDUE)
@@ -344,7 +347,7 @@ def print_seeing(network: FeatureNetwork, frames: list[Pixels], style: Pixels, s
                     _, state = stylizer.paint(prepared, settings, state)
                     if index >= begun:
                         times.append(clock() - now)
-                    prepared = coming.result() if way == "beside" else following
+                    prepared = following or coming.result()
     see, *paint = (1000 * float(np.median(times)) for times in (seeing, *painting.values()))
     mean = 1000 * float(np.mean(painting["part"]))
     height, width = frames[0].shape[:2]

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -25,7 +25,8 @@ OVERHEAD = 1.5
 """So many times what is kept for the way back, a look takes at its most."""
 SMALLEST_TILE = 64
 FEW_CORES = 2
-"""With so many, what would run beside the painting only holds up its threads, which wait for each other."""
+"""With so many, as the system counts them, what runs beside a painting that has all of them only holds up its threads,
+which wait for each other."""
 
 _own = threading.local()
 _metal = threading.RLock()
@@ -166,7 +167,12 @@ class Compute:
     @property
     def takes_turns(self) -> bool:
         """Whether a frame is seen and painted sooner in turns than beside the one before."""
-        return self.device.type == "cpu" and self.cores <= FEW_CORES
+        return self.device.type == "cpu" and self.cores <= min(FEW_CORES, self.threads)
+
+    @property
+    def aside(self) -> Compute:
+        """For what is painted while something else is: with one thread, where they would hold each other up."""
+        return replace(self, threads=1) if self.takes_turns else self
 
     def before_painting(self) -> AbstractContextManager[None]:
         """What is done within is what a painting waits for: `beside` the one before it, or in turns with it."""

@@ -55,9 +55,9 @@ def run_live(config: LiveConfig, settings: StyleSettings, on_progress: OnProgres
         def darkroom(keep: Keep) -> Darkroom:
             def develops() -> Stylizer:
                 styles = [read_picture(path, max_pixels=config.max_pixels) for path in config.style]
-                return Stylizer(network, styles, compute=compute, size=config.size, iterations=1)
+                return Stylizer(network, styles, compute=compute.aside, size=config.size, iterations=1)
 
-            return Darkroom(develops, compute, iterations=config.snapshot_iterations, keep=keep)
+            return Darkroom(develops, compute.aside, iterations=config.snapshot_iterations, keep=keep)
 
         show = Show(config, settings, source, darkroom=darkroom, machine=f"{config.network} · {compute.name}")
         stack.callback(show.close)

@@ -144,20 +144,20 @@ def test_a_photo_is_repeated_with_noise(tmp_path: Path) -> None:
     assert 1 < np.abs(frames[0].astype(float) - frames[1]).mean() < 4
 
 
-@pytest.mark.parametrize("cores", [2, 4])
+@pytest.mark.parametrize("turns", [True, False])
 @pytest.mark.parametrize("iterations", [1, WORTH])
 def test_seeing_is_timed_as_the_tool_does_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, iterations: int, cores: int
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, iterations: int, turns: bool
 ) -> None:
     monkeypatch.setattr(temporal, "FIRST", 2)
-    monkeypatch.setattr(Compute, "choose", lambda: Compute(torch.device("cpu"), torch.float32, "CPU", cores=cores))
+    monkeypatch.setattr(Compute, "takes_turns", turns)
     frames = [rough(48, 64, 1)[:, i : i + 48].copy() for i in range(3)]
     print_seeing(load_network("lite"), frames, blobs(48, 48, 2), 48, iterations)
     told = capsys.readouterr().out
     assert ("flow half" in told) == (iterations == 1)
     seeing, share, painting, part, mean, *both = map(float, re.findall(r"[\d.]+(?=[ %)])", told.split(":")[1]))
     assert min(seeing, painting, part, mean, *both) > 0
-    assert len(both) == (cores == 4)
+    assert len(both) == (not turns)
     assert share == pytest.approx(100 * seeing / painting, abs=2)
 
 

@@ -250,8 +250,24 @@ def test_two_cores_see_and_paint_in_turns_with_all_threads(kind: str, cores: int
     assert compute.takes_turns is turns
 
 
-def test_a_process_has_the_cores_that_it_may_use() -> None:
-    assert 1 <= Compute.choose("cpu").cores <= (os.cpu_count() or 1)
+def test_a_painting_that_leaves_a_core_takes_no_turns() -> None:
+    assert not Compute(torch.device("cpu"), torch.float32, "cpu", threads=1, cores=2).takes_turns
+    assert Compute(torch.device("cpu"), torch.float32, "cpu", threads=1, cores=1).takes_turns
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(2, 1), (8, 3)])
+def test_what_is_painted_aside_leaves_the_few_cores_to_the_others(cores: int, threads: int) -> None:
+    compute = Compute(torch.device("cpu"), torch.float32, "cpu", threads=3, cores=cores)
+    assert compute.aside.threads == threads
+    assert not compute.aside.takes_turns
+
+
+def test_a_process_has_the_cores_that_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 7, 9}, raising=False)
+    assert Compute.choose("cpu").cores == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert Compute.choose("cpu").cores == 1
 
 
 # little memory

@@ -14,6 +14,8 @@ from sessions import lines, quietly, searched_whole
 
 from nst_video import live_session
 from nst_video.budget import Budget
+from nst_video.darkroom import Darkroom
+from nst_video.device import Compute
 from nst_video.errors import SinkError, SourceError
 from nst_video.frame import Frame
 from nst_video.live_session import run_live
@@ -142,6 +144,23 @@ def test_live_takes_what_the_budget_allows(
     assert all(
         count in (2, 3) and iterating > 0 and around > 0 and share == 1 for count, iterating, around, share in spent
     )
+
+
+def test_snapshots_are_developed_aside(live: Callable[..., LiveConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second team of threads would hold up the live picture's, on two cores, for as long as it lives."""
+    made = list[tuple[Stylizer, Compute]]()
+
+    class Shown(Darkroom):
+        def __init__(self, develops: Callable[[], Stylizer], compute: Compute, **given: Any) -> None:
+            made.append((develops(), compute))
+            super().__init__(develops, compute, **given)
+
+    monkeypatch.setattr(live_session, "Darkroom", Shown)
+    aside = Compute(torch.device("cpu"), torch.float32, "aside")
+    monkeypatch.setattr(Compute, "aside", aside)
+    run_live(live(frames=1), StyleSettings(), quietly)
+    ((stylizer, compute),) = made
+    assert stylizer._compute is compute is aside
 
 
 def test_an_error_while_painting_live_is_raised(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from media import NTSC, blobs, decode, ffmpeg, look_at, loudness, numbers, read_png, sound_md5, stepped, write_clip
 from media import write_png as save
 from sessions import UNPAINTED, convert, interrupt_at, lines, names, quietly, searched_whole
@@ -17,9 +19,11 @@ from sessions import UNPAINTED, convert, interrupt_at, lines, names, quietly, se
 from nst_video import ffmpeg as room
 from nst_video import video_session
 from nst_video.container import Encoder
+from nst_video.device import Compute
 from nst_video.errors import NstVideoError, SettingsError, SinkError, SourceError, WeightsError, WorkError
 from nst_video.film import Film
 from nst_video.frame import Frame
+from nst_video.glance import glance
 from nst_video.image_session import run_image
 from nst_video.pipeline import Pipeline
 from nst_video.report import Progress, Summary
@@ -40,6 +44,27 @@ def test_a_film_takes_a_mask_of_its_own_shape_only(
     ):
         convert(film(silent, mask=(mask,)))
     assert names(tmp_path) == []
+
+
+def test_a_film_is_the_same_whether_it_is_seen_and_painted_in_turns_or_not(
+    film: Callable[..., VideoConfig], panning: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, before = list[tuple[str, int]](), torch.get_num_threads()
+
+    def noted(*given: Any, **named: Any) -> Any:
+        seen.append((threading.current_thread().name, torch.get_num_threads()))
+        return glance(*given, **named)
+
+    monkeypatch.setattr("nst_video.stylizer.glance", noted)
+    try:
+        for turns in (False, True):
+            monkeypatch.setattr(Compute, "takes_turns", turns)
+            config = film(panning, f"{turns}.mp4", iterations=1, first_iterations=2, threads=3)
+            convert(config, StyleSettings())
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [("prepare", 1)] * 6 + [("paint", 3)] * 6
+    assert np.array_equal(decode(tmp_path / "False.mp4"), decode(tmp_path / "True.mp4"))
 
 
 def test_a_film_has_the_frames_rate_shape_and_sound_of_its_clip(

@@ -77,7 +77,9 @@ class Darkroom:
         while (exposure := self._waiting.get()) is not None:
             self._done = 0
             try:
-                stylizer = stylizer or self._make_stylizer()
+                if stylizer is None:
+                    with self._compute.beside():
+                        stylizer = self._make_stylizer()
                 self._develop(exposure, stylizer)
             except Exception as error:
                 self._error = error

@@ -24,7 +24,7 @@ from nst_video.fields import WINDOW, Floats
 from nst_video.frame import Pixels
 from nst_video.spline import Spline, in_bands, look_up, put_together
 
-cv2.setNumThreads(1)  # flow is estimated beside the painting, whose threads leave no core for those of OpenCV
+cv2.setNumThreads(1)  # mostly flow is estimated beside a painting, whose threads leave no core for those of OpenCV
 
 REACH = 11
 """Side of the square, in quarters of the size, whose flow is taken where there is nothing to follow."""

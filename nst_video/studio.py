@@ -1,4 +1,4 @@
-"""What stills, films and live pictures are painted with: the stylizer, three stages in threads, a log."""
+"""What stills, films and live pictures are painted with: the stylizer, its stages in threads, a log."""
 
 from __future__ import annotations
 

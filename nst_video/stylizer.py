@@ -1,7 +1,7 @@
 """One frame: prepare, paint, finish. No threads, no files: `painted, state = stylizer.step(...)`.
 
-`step` is the three in a row. A pipeline calls them one by one, for then the next frame can be prepared, and the last
-one finished, beside the painting.
+`step` is the three in a row. A pipeline calls them one by one, for then the last frame can be finished, and where there
+are cores enough the next one prepared, beside the painting.
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from media import blobs
 
 from nst_video.darkroom import CHUNK, Darkroom, Exposure
@@ -38,8 +40,8 @@ def network() -> FeatureNetwork:
 class Watched(Stylizer):
     """Made for small pictures, as the live one is; tells of every time that it is asked to paint."""
 
-    def __init__(self, watch: Callable[[], None] = lambda: None) -> None:
-        super().__init__(network(), [STYLE], compute=COMPUTE, size=32, iterations=1)
+    def __init__(self, watch: Callable[[], None] = lambda: None, compute: Compute = COMPUTE) -> None:
+        super().__init__(network(), [STYLE], compute=compute, size=32, iterations=1)
         self.watch = watch
         self.asked = list[tuple[tuple[int, ...], int]]()
 
@@ -54,11 +56,11 @@ class Watched(Stylizer):
 class Room(Darkroom):
     """A darkroom whose pictures can be waited for."""
 
-    def __init__(self, make: Callable[[], Stylizer], iterations: int) -> None:
+    def __init__(self, make: Callable[[], Stylizer], iterations: int, compute: Compute = COMPUTE) -> None:
         self.pictures = queue.Queue[tuple[Pixels, Exposure, int]]()
         self.told = list[str | None]()
         self.threads = set[threading.Thread]()
-        super().__init__(make, COMPUTE, iterations=iterations, keep=self._hang_up)
+        super().__init__(make, compute, iterations=iterations, keep=self._hang_up)
 
     def _hang_up(self, pixels: Pixels, exposure: Exposure, iterations: int) -> None:
         self.told.append(self.progress)
@@ -105,6 +107,30 @@ def test_an_exposure_is_painted_in_the_frames_own_size_with_all_its_iterations(i
     assert {shape for shape, _ in stylizer.asked} == {FRAME.shape[:2]}
     assert max(count for _, count in stylizer.asked) <= CHUNK
     assert room.take_error() is None
+
+
+def test_with_one_thread_to_paint_with_none_of_it_takes_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever takes more once has workers of its own from then on, which keep the live picture's from their cores."""
+    torch.set_num_threads(3)
+    found, compute = list[tuple[str, int]](), replace(COMPUTE, threads=1)
+
+    def note(what: str) -> None:
+        found.append((what, torch.get_num_threads()))
+
+    def make() -> Stylizer:
+        note("make")
+        return Watched(lambda: note("begin"), compute)
+
+    def painted(image: torch.Tensor) -> Pixels:
+        note("paint")
+        return to_pixels(image)
+
+    monkeypatch.setattr("nst_video.stylizer.to_pixels", painted)
+    room = Room(make, 1, compute)
+    room.develop(exposure())
+    room.picture()
+    room.close()
+    assert found == [("make", 1), ("begin", 1), ("paint", 1)]
 
 
 @pytest.mark.parametrize("shape", [(61, 37), (10, 40)])

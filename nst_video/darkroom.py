@@ -78,7 +78,7 @@ class Darkroom:
             self._done = 0
             try:
                 if stylizer is None:
-                    with self._compute.beside():
+                    with self._compute.beside():  # a thread that once has workers of its own keeps them
                         stylizer = self._make_stylizer()
                 self._develop(exposure, stylizer)
             except Exception as error:

@@ -26,7 +26,6 @@ from nst_video.weights import load_network
 from training import distill, teacher
 from training import student as student_room
 from training.distill import (
-    DEEP_TAPS,
     distillation_loss,
     energies,
     learning_rate,
@@ -64,9 +63,9 @@ def noise(count: int, size: int = 32, seed: int = 0) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def a_student() -> Student:
+def a_student(front: str = student_room.FRONT) -> Student:
     torch.manual_seed(2)
-    student = Student(CPU)
+    student = Student(CPU, front)
     student.begin(small_teacher(noise(4)), noise(4))
     for head in student.heads.values():
         head.data.normal_()
@@ -227,13 +226,15 @@ def test_a_student_takes_up_what_shipped_where_it_was_left(monkeypatch: pytest.M
     assert changed == {"relu5_1"}
 
 
-def test_a_remembered_front_leads_to_the_same_deep_activations() -> None:
-    student, samples = a_student(), remembered(2)
+@pytest.mark.parametrize(("front", "taps"), [("halve3", 3), ("2_1", 4), ("4_1", 2)])
+def test_a_remembered_front_leads_to_the_same_deep_activations(front: str, taps: int) -> None:
+    student, samples = a_student(front), remembered(2)
+    assert student.deep_taps == TAPS[-taps:]
     images = torch.stack([s.image for s in samples]).float()
     fronts = student.front(images)
     behind = [replace(s, front=front) for s, front in zip(samples, fronts, strict=True)]
-    found, right = student.look(behind, DEEP_TAPS), student.look(samples, DEEP_TAPS)
-    for tap in DEEP_TAPS:
+    found, right = student.look(behind, student.deep_taps), student.look(samples, student.deep_taps)
+    for tap in student.deep_taps:
         assert torch.allclose(found[tap], right[tap], rtol=1e-4, atol=1e-4)
     deep = sum(w.numel() for w in student.deep_weights)
     assert 0 < deep < sum(w.numel() for w in student.network.parameters())
@@ -466,6 +467,8 @@ def test_a_checkpoint_of_another_plan_is_refused(
     torch.save({**saved, "step": 2}, tmp_path / "lite.checkpoint.pth")
     with pytest.raises(SystemExit, match="other --steps"):
         command()
+    with pytest.raises(SystemExit, match="--front halve3"):
+        command("--front", "2_1", "--steps", "2")
 
 
 def test_a_log_loses_what_was_never_saved(tmp_path: Path) -> None:

@@ -39,14 +39,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nst_video.errors import UsageError
+from nst_video.networks import lite_stages
 from nst_video.weights import load_network, read_state, vgg19
 from training.muon import Muon
 from training.pictures import Crops, load_pictures
 from training.practice import Cohort, Corpus
-from training.student import Student, stacked
+from training.student import FRONT, Student, stacked
 from training.teacher import STYLE_TAPS, TAPS, Sample, Teacher
 
-DEEP_TAPS = ("relu4_1", "relu4_2", "relu5_1")
 COHORTS = 3
 PAINT_EVERY = 25
 """Steps between two turns of painting; each is one cohort's, and brings some new mixed scenes as well."""
@@ -69,12 +69,8 @@ class Phase:
     pairs: int
     crop: int
     cohort: int
+    taps: tuple[str, ...]
     deep: bool
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """What is learned."""
-        return DEEP_TAPS if self.deep else TAPS
 
 
 def energies(matrices: Tensor) -> Tensor:
@@ -148,7 +144,7 @@ class Training:
         network.normalize(self._calibration[:8])
         pictures = Crops(self._collections, args.crop, random.Random(args.seed)).batch(32)
         self._teacher = Teacher(network, pictures, self._device)
-        self._student = Student(self._device)
+        self._student = Student(self._device, args.front)
         self.step = 0
         if self._checkpoint.exists():
             optimizers = self._resume()
@@ -199,6 +195,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer, _ in self._optimizers],
             "axes": self._teacher.axes,  # the heads speak of these
             "deep": self._phase.deep,
+            "front": self._args.front,
         }
         partial = self._checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -213,12 +210,14 @@ class Training:
         """Begin the phase that this step belongs to, or go on with it."""
         args, student = self._args, self._student
         if self.step < args.steps:
-            self._phase = Phase(args.steps, args.pairs, args.crop, cohort=8, deep=False)
+            self._phase = Phase(args.steps, args.pairs, args.crop, cohort=8, taps=TAPS, deep=False)
             weights: list[Tensor] = list(student.network.parameters())
             heads = list(student.heads.values())
         else:
-            self._phase = Phase(args.deep_steps, args.deep_pairs, args.deep_crop, cohort=4, deep=True)
-            weights, heads = student.deep_weights, [student.heads[tap] for tap in DEEP_TAPS]
+            self._phase = Phase(
+                args.deep_steps, args.deep_pairs, args.deep_crop, cohort=4, taps=student.deep_taps, deep=True
+            )
+            weights, heads = student.deep_weights, [student.heads[tap] for tap in student.deep_taps]
         bulk = [w for w in weights if w.ndim == 4 and w.shape[1] > 3]
         rest = [w for w in weights if not any(w is other for other in bulk)]
         self._weights = [*weights, *heads]
@@ -240,6 +239,8 @@ class Training:
         ended = self.step == self._args.steps
         if saved["deep"] != (self.step >= self._args.steps) and not ended:
             raise SystemExit(f"{self._checkpoint} is of a training with other --steps")
+        if saved["front"] != self._args.front:
+            raise SystemExit(f"{self._checkpoint} is of a training with --front {saved['front']}")
         self._student.network.load_state_dict(saved["network"])
         for tap, head in saved["heads"].items():
             self._student.heads[tap].data.copy_(head)
@@ -302,6 +303,12 @@ def main() -> None:
     parser.add_argument("--deep-steps", type=int, default=7000, help="of the deep stages alone")
     parser.add_argument("--deep-pairs", type=int, default=4, help="pairs of pictures per step of these")
     parser.add_argument("--deep-crop", type=int, default=224, help="crop size of these")
+    parser.add_argument(
+        "--front",
+        choices=list(lite_stages())[:-1],
+        default=FRONT,
+        help="the last stage that these leave as it is (default: %(default)s)",
+    )
     parser.add_argument("--scenes", type=int, default=450, help="scenes kept in memory, about 14 MB each")
     parser.add_argument("--muon-rate", type=float, default=5e-3, help="learning rate of the convolutions")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate of the rest (AdamW)")

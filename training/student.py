@@ -13,13 +13,14 @@ from nst_video.networks import LITE_TAPS, Convolution, FeatureNetwork, Residual,
 from training.teacher import COMPONENTS, TAPS, Sample, Teacher, rows
 
 FRONT = "halve3"
-"""The last stage of the front."""
+"""The last stage of the front, if nothing else is said."""
 
 
 class Student:
-    """The network that learns, with a head for each tap."""
+    """The network that learns, with a head for each tap. Its `front` ends with the stage of that name."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, front: str = FRONT) -> None:
+        self._front = front
         self.network = Compute(device, torch.float32, "student").place(
             FeatureNetwork(lite_stages(), taps=LITE_TAPS, measured=True)
         )
@@ -69,7 +70,10 @@ class Student:
         fronts = [s.front for s in samples if s.front is not None]
         x = stacked(fronts or [s.image for s in samples]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=not exact):
-            found = self.network.activations_behind(FRONT, x, taps) if fronts else self.network.activations(x, taps)
+            if fronts:
+                found = self.network.activations_behind(self._front, x, taps)
+            else:
+                found = self.network.activations(x, taps)
         return {tap: rows(features).float() for tap, features in found.items()}
 
     @torch.no_grad()
@@ -78,16 +82,24 @@ class Student:
         x = self.network.enter(images)
         for name, stage in self.network.stages.items():
             x = stage(x)
-            if name == FRONT:
+            if name == self._front:
                 break
         return x
 
     @property
+    def _deep_stages(self) -> list[str]:
+        names = list(self.network.stages)
+        return names[names.index(self._front) + 1 :]
+
+    @property
     def deep_weights(self) -> list[Tensor]:
         """The weights behind the front."""
-        names = list(self.network.stages)
-        deep = names[names.index(FRONT) + 1 :]
-        return [w for name in deep for w in self.network.stages[name].parameters()]
+        return [w for name in self._deep_stages for w in self.network.stages[name].parameters()]
+
+    @property
+    def deep_taps(self) -> tuple[str, ...]:
+        """The taps behind the front."""
+        return tuple(tap for tap in TAPS if tap.removeprefix("relu") in self._deep_stages)
 
     @torch.no_grad()
     def measure(self) -> None:

@@ -239,8 +239,9 @@ class Training:
         ended = self.step == self._args.steps
         if saved["deep"] != (self.step >= self._args.steps) and not ended:
             raise SystemExit(f"{self._checkpoint} is of a training with other --steps")
-        if saved["front"] != self._args.front:
-            raise SystemExit(f"{self._checkpoint} is of a training with --front {saved['front']}")
+        front = saved.get("front", FRONT)  # which there was no choice of at first
+        if front != self._args.front:
+            raise SystemExit(f"{self._checkpoint} is of a training with --front {front}")
         self._student.network.load_state_dict(saved["network"])
         for tap, head in saved["heads"].items():
             self._student.heads[tap].data.copy_(head)

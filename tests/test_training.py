@@ -23,7 +23,7 @@ from nst_video import weights
 from nst_video.losses import gram_matrix
 from nst_video.networks import VGG19_WIDTHS, FeatureNetwork, vgg19_stages
 from nst_video.weights import load_network
-from training import distill, teacher
+from training import distill, mean, teacher
 from training import student as student_room
 from training.distill import (
     distillation_loss,
@@ -32,6 +32,7 @@ from training.distill import (
     read_log,
     write_log,
 )
+from training.mean import mean_of
 from training.muon import Muon, orthogonal
 from training.pictures import Crops, load_pictures
 from training.practice import SHOTS, Cohort, Corpus
@@ -478,3 +479,23 @@ def test_a_log_loses_what_was_never_saved(tmp_path: Path) -> None:
     assert (tmp_path / "log.png").stat().st_size > 1000
     assert read_log(log, 7) == [{"step": 5.0, "a": 0.5, "loss": 1.0}]
     assert len(read_log(log, 10)) == 2
+
+
+def test_mean_of_two_networks_is_a_network_half_way_between(tmp_path: Path) -> None:
+    before = tmp_path / "before.safetensors"
+    own = load_network("lite")
+    save_file({name: (tensor * 1.5).half() for name, tensor in own.state_dict().items()}, before)
+    mean_of([before, weights.NETWORKS["lite"].path()], tmp_path / "mean.safetensors")
+    found = load_network("lite", weights=tmp_path / "mean.safetensors").state_dict()
+    for name, tensor in own.state_dict().items():
+        torch.testing.assert_close(found[name], 1.25 * tensor, rtol=2e-3, atol=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {"before.safetensors", "mean.safetensors"}
+
+
+def test_mean_says_in_one_line_what_it_cannot_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lite, out = weights.NETWORKS["lite"].path(), tmp_path / "mean.safetensors"
+    for files, what in (([lite], "two files or more"), ([lite, tmp_path / "none.pth"], "no weight file")):
+        monkeypatch.setattr(sys, "argv", ["mean", *map(str, files), "--out", str(out)])
+        with pytest.raises(SystemExit, match=what):
+            mean.main()
+    assert not out.exists()

@@ -26,7 +26,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -71,6 +71,14 @@ class Phase:
     cohort: int
     taps: tuple[str, ...]
     deep: bool
+
+
+def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """A state dict as a weight file, in float16; it takes its name only when it is whole."""
+    partial = path.with_suffix(".partial")
+    save_file({name: tensor.half().contiguous() for name, tensor in state.items()}, partial)
+    partial.chmod(0o644)
+    partial.replace(path)
 
 
 def energies(matrices: Tensor) -> Tensor:
@@ -201,10 +209,7 @@ class Training:
         torch.save(state, partial)
         partial.replace(self._checkpoint)
         network = self._student.finished(self._calibration)
-        partial = self._args.out.with_suffix(".partial")
-        save_file({k: t.half().contiguous() for k, t in network.state_dict().items()}, partial)
-        partial.chmod(0o644)
-        partial.replace(self._args.out)
+        write_weights(network.state_dict(), self._args.out)
 
     def _enter(self, optimizers: list[dict[str, Any]] | None) -> None:
         """Begin the phase that this step belongs to, or go on with it."""

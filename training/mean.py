@@ -12,10 +12,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from nst_video.errors import NstVideoError, UsageError
 from nst_video.weights import load_network
+from training.distill import write_weights
 
 
 def mean_of(paths: list[Path], out: Path) -> None:
@@ -28,11 +28,7 @@ def mean_of(paths: list[Path], out: Path) -> None:
     if len(paths) < 2:
         raise UsageError("a mean is of two files or more")
     states = [load_network("lite", weights=path).state_dict() for path in paths]
-    mean = {name: torch.stack([state[name] for state in states]).mean(0).half() for name in states[0]}
-    partial = out.with_suffix(".partial")
-    save_file(mean, partial)
-    partial.chmod(0o644)
-    partial.replace(out)
+    write_weights({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}, out)
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
     python -m training.mean before.safetensors after.safetensors --out models/lite.safetensors
 
-What training went past on either side of a valley, their mean has half-way between them: it is better than both, as
-long as they are in the same valley. Networks trained apart from each other have no mean.
+Two that lie on either side of a valley have its bottom between them, so their mean can be better than both (how much:
+models/README.md). Networks trained apart from each other have none: there are hills between their valleys.
 """
 
 from __future__ import annotations
